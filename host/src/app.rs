@@ -1,0 +1,1 @@
+//! Builds every part, starts and drains them in order; the only place that wires.

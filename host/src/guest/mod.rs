@@ -1,0 +1,1 @@
+//! Plugins: WebAssembly components and their running instances.

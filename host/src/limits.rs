@@ -1,0 +1,56 @@
+//! Every bound of the worker in one table.
+
+use std::time::Duration;
+
+/// Rows of one batch, the most that a guest call sees.
+pub const BATCH_ROWS_MAX: usize = 8_192;
+/// Payload bytes of one batch; a larger single record goes alone.
+pub const BATCH_BYTES_MAX: usize = 4 << 20;
+/// Rows of one flush: a stream that is behind gets transactions of up to this size.
+pub const FLUSH_ROWS_MAX: usize = 100_000;
+/// Encoded bytes plus payload bytes held by one flush.
+pub const FLUSH_BYTES_MAX: usize = 64 << 20;
+/// One slice of work on the task's thread before it looks at its queue again.
+pub const SLICE: Duration = Duration::from_millis(5);
+/// The consumer is served at least this often, whatever happens: rebalances are delivered there.
+pub const SERVE_INTERVAL: Duration = Duration::from_millis(100);
+/// First wait after a failed attempt; doubled up to [`RETRY_DELAY_MAX`].
+pub const RETRY_DELAY_MIN: Duration = Duration::from_millis(100);
+/// Longest wait between attempts.
+pub const RETRY_DELAY_MAX: Duration = Duration::from_secs(10);
+/// Fences in a row after which a task fails and names the other owner.
+pub const FENCES_MAX: u32 = 10;
+/// Refused rows of one flush after which the task fails: the table is at fault, not the rows.
+pub const REFUSALS_PER_FLUSH_MAX: usize = 1_000;
+/// Nesting of a JSON document.
+pub const JSON_DEPTH_MAX: usize = 128;
+/// Time of one guest call: describe, configure, process, advance.
+pub const GUEST_CALL_MAX: Duration = Duration::from_secs(2);
+/// Resolution of the guest deadline.
+pub const GUEST_TICK: Duration = Duration::from_millis(10);
+/// Linear memory of one guest.
+pub const GUEST_MEMORY_BYTES_MAX: usize = 1 << 30;
+/// Elements of one table of a guest.
+pub const GUEST_TABLE_ELEMENTS_MAX: usize = 100_000;
+/// Output rows of one guest call.
+pub const GUEST_OUTPUT_ROWS_MAX: usize = 1 << 20;
+/// Bytes that one guest call may hand to the host.
+pub const GUEST_OUTPUT_BYTES_MAX: usize = 64 << 20;
+/// Log lines of one guest per second, and bytes of one line.
+pub const GUEST_LOG_LINES_PER_SECOND: u32 = 100;
+/// Bytes of one log line or error message of a guest; the rest is cut.
+pub const GUEST_MESSAGE_BYTES_MAX: usize = 1_024;
+/// Metrics that one guest may declare.
+pub const GUEST_METRICS_MAX: usize = 32;
+/// Size of a component file.
+pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
+/// Time and memory for compiling one component, in a child process.
+pub const COMPILE_MAX: Duration = Duration::from_secs(120);
+/// Address space of the compiling child process.
+pub const COMPILE_MEMORY_BYTES_MAX: u64 = 4 << 30;
+/// Records within which a bound column must show up once, else the task fails.
+pub const ABSENT_COLUMN_RECORDS_MAX: u64 = 1_000;
+/// Time to finish or drop the flush when partitions are revoked or the worker stops.
+pub const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// Bytes of a trace in REST status: some clients stop reading at 256 KiB.
+pub const TRACE_BYTES_MAX: usize = 32 << 10;

@@ -1,0 +1,150 @@
+//! What one transaction carries, and the words in which a task and its sink speak of positions.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::lane::Lane;
+use super::origin::Origin;
+use super::row_error::Stage;
+
+/// What replay could not derive from the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DecisionKind {
+    /// The record was kept from the stage and all after it (it trapped the guest).
+    Excluded,
+    /// The stage itself rejected the record; on replay it must reject it again.
+    Rejected,
+    /// The database refused a row of the record, after every stage had taken it.
+    Refused,
+}
+
+impl DecisionKind {
+    /// Its name in the `decision` table.
+    pub fn name(self) -> &'static str {
+        match self {
+            DecisionKind::Excluded => "excluded",
+            DecisionKind::Rejected => "rejected",
+            DecisionKind::Refused => "refused",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Excluded, Self::Rejected, Self::Refused].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// A record that became no row, and why. Written in the transaction that passes its offset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The record's offset in the segment's lane.
+    pub offset: i64,
+    /// What was decided.
+    pub kind: DecisionKind,
+    /// By or before which stage.
+    pub stage: Stage,
+    /// The cause, for operators; never compared.
+    pub detail: String,
+}
+
+/// One lane's part of a flush: everything between two offsets. Kept until the sink has acknowledged it.
+#[derive(Debug, Clone)]
+pub struct Segment {
+    /// The lane.
+    pub lane: Lane,
+    /// The next offset before this segment: what the position row must say.
+    pub from: i64,
+    /// The next offset after it; greater than `from`.
+    pub to: i64,
+    /// Records read between them, those without a row included.
+    pub records: u64,
+    /// Rows that left the chain, before the database refused any.
+    pub rows: u64,
+    /// The table they go to, in the encoder's numbering.
+    pub table: usize,
+    /// The rows, encoded for that table, end to end.
+    pub data: Vec<u8>,
+    /// The offset of the record of each encoded row; not decreasing.
+    pub lines: Vec<i64>,
+    /// What became of records without a row.
+    pub decisions: Vec<Decision>,
+    /// The consumed records, for error reports and dead letters.
+    pub origins: Vec<Arc<Origin>>,
+}
+
+impl Segment {
+    /// An empty segment that starts at this offset.
+    pub fn new(lane: Lane, from: i64, table: usize) -> Self {
+        Segment {
+            lane,
+            from,
+            to: from,
+            records: 0,
+            rows: 0,
+            table,
+            data: Vec::new(),
+            lines: Vec::new(),
+            decisions: Vec::new(),
+            origins: Vec::new(),
+        }
+    }
+
+    /// What it holds in memory, in bytes: encoded rows, their offsets, and the payloads.
+    pub fn bytes(&self) -> usize {
+        self.data.len() + self.lines.len() * size_of::<i64>() + self.origins.iter().map(|o| o.bytes).sum::<usize>()
+    }
+}
+
+/// A list of segments, at most one per lane, that go into one transaction in lane order.
+#[derive(Debug, Clone, Default)]
+pub struct Flush {
+    /// The segments, sorted by lane.
+    pub segments: Vec<Segment>,
+}
+
+impl Flush {
+    /// Encoded rows in all segments.
+    pub fn rows(&self) -> usize {
+        self.segments.iter().map(|s| s.lines.len()).sum()
+    }
+
+    /// What it holds in memory, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.segments.iter().map(Segment::bytes).sum()
+    }
+}
+
+/// A worker's hold on a lane's position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The lane.
+    pub lane: Lane,
+    /// Raised by one at each claim.
+    pub epoch: i64,
+    /// Random; a transaction advances the position only under the token it was claimed with.
+    pub token: Uuid,
+    /// Where the sink stands: the first offset without rows.
+    pub next_offset: i64,
+    /// Where the pipeline began to read this lane: the start of a replay without checkpoints.
+    pub start_offset: i64,
+    /// Records read since `start_offset`.
+    pub records: u64,
+    /// Rows that left the chain since `start_offset`.
+    pub rows: u64,
+    /// The decisions since `start_offset`, by offset; only filled for stateful pipelines.
+    pub decisions: Vec<Decision>,
+}
+
+/// A position row as it is read back when the outcome of a transaction is unknown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PositionRow {
+    /// The claim that wrote it.
+    pub epoch: i64,
+    /// Its token.
+    pub token: Uuid,
+    /// Where the sink stands.
+    pub next_offset: i64,
+    /// Who holds it: the worker's name, for messages.
+    pub owner: String,
+}

@@ -1,0 +1,1 @@
+//! The REST surface: Kafka Connect's shapes.

@@ -1,0 +1,132 @@
+//! The contract between a task and where its rows go.
+//!
+//! The position lives where the rows live: a sink that is [`Level::ExactlyOnce`] keeps, beside the rows, one
+//! position per lane, and moves it in the same transaction. The task calls one method at a time and never
+//! in parallel. No method retries by itself: each is one attempt, and the task's writer decides what follows
+//! from its outcome. A future that is dropped half-way leaves the outcome unknown; the writer treats it so.
+
+pub mod console;
+pub mod timescale;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::error::{Error, Result};
+use crate::record::{Batch, Claim, Field, Flush, Lane, PositionRow, RowError, Want};
+
+/// A boxed future, so that sinks can be chosen at run time.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a sink promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// The position moves in the transaction of the rows.
+    ExactlyOnce,
+    /// Positions are the consumer group's; rows may repeat after a failure.
+    AtLeastOnce,
+}
+
+/// Whether a sink can take rows of a topic yet.
+pub enum Prepared {
+    /// The table exists and fits; this encodes rows for it.
+    Ready(Box<dyn Encoder>),
+    /// The table must be created and its columns are only known from records: call again with a sample.
+    NeedsSample,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Prepared::Ready(_) => "Ready",
+            Prepared::NeedsSample => "NeedsSample",
+        })
+    }
+}
+
+/// A lane to claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimRequest {
+    /// The lane.
+    pub lane: Lane,
+    /// Where to begin when the sink has no position of the lane; None asks only for an existing one.
+    pub start: Option<i64>,
+    /// Whether the claim must bring the decisions since its start offset (stateful pipelines replay under them).
+    pub decisions: bool,
+}
+
+/// The answer to one [`ClaimRequest`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claimed {
+    /// The lane is held.
+    Held(Claim),
+    /// The sink has no position of this lane and was not told where to begin.
+    NoPosition(Lane),
+}
+
+/// Why a flush was not written.
+#[derive(Debug)]
+pub enum WriteError {
+    /// A row is at fault; nothing was written.
+    Refused(Refusal),
+    /// Nothing was written.
+    Failed(Error),
+    /// The transaction may or may not have been committed, or an advance met a position that is not as
+    /// expected: read the positions to learn which.
+    Unknown(Error),
+}
+
+/// A row that the database refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The segment of the flush.
+    pub segment: usize,
+    /// The row within the segment's lines; None where the database did not name one.
+    pub line: Option<usize>,
+    /// The column, where the database named one.
+    pub column: Option<String>,
+    /// The five-character SQLSTATE.
+    pub sqlstate: String,
+    /// The database's sentence.
+    pub message: String,
+}
+
+/// Encodes rows of one topic for its table. Pure: lives on the task's thread.
+pub trait Encoder: Send {
+    /// The table's number, as in [`crate::record::Segment::table`].
+    fn table(&self) -> usize;
+    /// The fields that the table's columns are bound to.
+    fn wants(&self) -> &[Want];
+    /// Appends the batch's rows to `data`, and to `lines` the offset of each row's record. A record one of
+    /// whose rows cannot be encoded leaves no row at all and is returned with stage
+    /// [`crate::record::Stage::Sink`].
+    fn encode(&mut self, batch: &Batch, data: &mut Vec<u8>, lines: &mut Vec<i64>) -> Result<Vec<RowError>>;
+}
+
+/// Where rows go.
+pub trait Sink: Send {
+    /// What it promises.
+    fn level(&self) -> Level;
+
+    /// Connects where needed and binds a topic's rows to its table. `outputs` are the fields that the chain
+    /// writes; `sample` the fields found in the first records, where [`Prepared::NeedsSample`] asked for them.
+    fn prepare<'a>(
+        &'a mut self,
+        topic: &'a str,
+        outputs: &'a [Field],
+        sample: Option<&'a [Field]>,
+    ) -> BoxFuture<'a, Result<Prepared>>;
+
+    /// Claims lanes: raises the epoch, writes a new token, and reads the position. All or none.
+    fn claim<'a>(&'a mut self, requests: &'a [ClaimRequest]) -> BoxFuture<'a, Result<Vec<Claimed>>>;
+
+    /// Writes a flush in one transaction: rows, decisions, and the advance of each lane's position under
+    /// `claims` (one per segment, same order). One attempt.
+    fn write<'a>(&'a mut self, flush: &'a Flush, claims: &'a [Claim]) -> BoxFuture<'a, Result<(), WriteError>>;
+
+    /// Reads positions on a new connection to the writable primary, after any transaction that still holds
+    /// them has ended; one answer per lane, None = no row.
+    fn positions<'a>(&'a mut self, lanes: &'a [Lane]) -> BoxFuture<'a, Result<Vec<Option<PositionRow>>>>;
+
+    /// Closes the connection; the next call opens a new one.
+    fn close(&mut self) -> BoxFuture<'_, ()>;
+}

@@ -1,0 +1,1 @@
+//! The TimescaleDB and PostgreSQL sink.

@@ -1,0 +1,1 @@
+//! One task: a consumer, its lanes, and one database connection.

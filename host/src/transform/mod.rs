@@ -1,0 +1,88 @@
+//! Transforms: batch in; batch and row errors out. Built-in transforms and plugins are one trait, so the task
+//! does not know which it runs.
+
+pub mod chain;
+pub mod plugin;
+pub mod timestamp_converter;
+
+pub use chain::{Chain, Outcome, Projection};
+
+use crate::error::Result;
+use crate::record::{Batch, Carry, Field, Path, Stage, Want};
+
+/// Where a stage's event time comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventTime {
+    /// A path of kind timestamp, or `$timestamp`.
+    pub path: Path,
+    /// µs by which the watermark stays behind the newest event time.
+    pub lateness_us: u64,
+}
+
+/// What a stage needs and gives, fixed by its settings.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// The fields it reads.
+    pub wants: Vec<Want>,
+    /// The fields it writes.
+    pub writes: Vec<Field>,
+    /// What stays visible beside them.
+    pub carry: Carry,
+    /// Where its event time comes from.
+    pub event_time: Option<EventTime>,
+    /// Whether records without a value reach it.
+    pub tombstones: bool,
+}
+
+/// A row that a stage rejects, in that stage's own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// The row of the batch that the stage was given.
+    pub row: u32,
+    /// The field at fault, where there is one.
+    pub field: Option<String>,
+    /// The cause in one sentence; None where a wanted cell is a mismatch or missing and the converter
+    /// can tell why (`field` names it then).
+    pub message: Option<String>,
+}
+
+/// What a stage made of a batch.
+#[derive(Debug)]
+pub struct Transformed {
+    /// The rows that go on.
+    pub batch: Batch,
+    /// The rows that it could not take, by row of the batch it was given, rising.
+    pub rejections: Vec<Rejection>,
+}
+
+/// One stage of a chain.
+pub trait Transform: Send {
+    /// Its alias in the pipeline's `transforms`.
+    fn alias(&self) -> &str;
+
+    /// What class or plugin it is, with version: for status and error reports.
+    fn class(&self) -> &str;
+
+    /// What it needs and gives.
+    fn plan(&self) -> &Plan;
+
+    /// Whether its output depends on records before the batch: such a lane is replayed after a restart.
+    fn is_stateful(&self) -> bool;
+
+    /// Processes a batch. An error means that the stage is broken (a guest trapped, passed a limit or
+    /// reported a failure): the lane is rebuilt before it is used again.
+    fn transform(&mut self, batch: Batch) -> Result<Transformed>;
+
+    /// Memory that the stage holds, in bytes: a guest's linear memory.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
+
+    /// Mutes logs and metrics of the stage while its lane replays.
+    fn mute(&mut self, _muted: bool) {}
+}
+
+/// The stage number of a transform's position.
+pub fn stage(position: usize) -> Stage {
+    Stage::Transform(position as u16)
+}

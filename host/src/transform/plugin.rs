@@ -1,0 +1,1 @@
+//! A plugin as a stage of the chain.

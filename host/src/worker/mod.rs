@@ -1,0 +1,1 @@
+//! Pipelines and tasks of one process.
