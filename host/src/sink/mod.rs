@@ -12,7 +12,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::error::{Error, Result};
-use crate::record::{Batch, Claim, Field, Flush, Lane, PositionRow, RowError, Want};
+use crate::record::{Batch, Claim, Field, Flush, Lane, PositionRow, RowError, Segment, Want};
 
 /// A boxed future, so that sinks can be chosen at run time.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -126,6 +126,9 @@ pub trait Sink: Send {
     /// Reads positions on a new connection to the writable primary, after any transaction that still holds
     /// them has ended; one answer per lane, None = no row.
     fn positions<'a>(&'a mut self, lanes: &'a [Lane]) -> BoxFuture<'a, Result<Vec<Option<PositionRow>>>>;
+
+    /// Takes all rows of the record at `offset` out of a segment's encoded data and lines. Pure.
+    fn withdraw(&self, segment: &mut Segment, offset: i64);
 
     /// Closes the connection; the next call opens a new one.
     fn close(&mut self) -> BoxFuture<'_, ()>;

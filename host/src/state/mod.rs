@@ -1,1 +1,3 @@
 //! The pure rules of positions, decisions and checkpoints.
+
+pub mod verdict;

@@ -1,1 +1,5 @@
 //! One task: a consumer, its lanes, and one database connection.
+
+pub mod ledger;
+pub mod machine;
+pub mod writer;
