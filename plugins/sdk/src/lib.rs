@@ -3,22 +3,32 @@
 
 mod batch;
 pub mod builder;
+mod checkpoint;
 mod column;
 mod describe;
+mod export;
 mod failure;
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub mod glue;
+pub mod guest;
+mod json;
 pub mod log;
 pub mod metric;
 mod output;
 mod output_column;
 mod plan;
 mod plugin;
+mod setting;
 mod settings;
 pub mod state;
 pub mod view;
 
 pub use batch::{Batch, Row};
 pub use column::{Cell, Column, Decimal, Nulls, Slices, Values};
-pub use describe::{Check, Description, Importance, Limits, Setting, SettingType, Width};
+pub use describe::{Description, Limits, StateVersions};
+#[doc(hidden)]
+pub use export::{is_plugin, is_stateful};
 pub use failure::{
     CODE_COLUMN, CODE_ORDER, CODE_OUTPUT, CODE_SETTING, CODE_STATE, Failure, RowError,
 };
@@ -28,4 +38,5 @@ pub use plan::{
     Carry, EventTime, Field, KEY, Kind, OFFSET, PARTITION, Plan, TIMESTAMP, TOPIC, WATERMARK,
 };
 pub use plugin::{Plugin, Stateful};
+pub use setting::{Check, Importance, Setting, SettingType, Width};
 pub use settings::{Settings, duration_us};

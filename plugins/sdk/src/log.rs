@@ -37,7 +37,7 @@ pub fn error(message: impl Display) {
 
 /// Writes one line. The host limits lines and bytes, and mutes them while it replays.
 pub fn write(level: Level, message: impl Display) {
-    channel::write(level, message.to_string());
+    channel::write(level, &message.to_string());
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -56,8 +56,8 @@ mod channel {
         static LINES: RefCell<Vec<(Level, String)>> = const { RefCell::new(Vec::new()) };
     }
 
-    pub(super) fn write(level: Level, message: String) {
-        LINES.with_borrow_mut(|lines| lines.push((level, message)));
+    pub(super) fn write(level: Level, message: &str) {
+        LINES.with_borrow_mut(|lines| lines.push((level, message.to_owned())));
     }
 
     /// Takes the lines that this thread has written since the last call (native builds only).

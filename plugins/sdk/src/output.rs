@@ -193,7 +193,7 @@ impl Output {
     }
 
     /// Takes the rejected rows out.
-    pub(crate) fn take_rejected(&mut self) -> Vec<RowError> {
+    pub fn take_rejected(&mut self) -> Vec<RowError> {
         std::mem::take(&mut self.rejected.rows)
     }
 }

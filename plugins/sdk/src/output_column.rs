@@ -71,8 +71,13 @@ impl OutputColumn {
         each!(&mut self.builder, builder => builder.clear());
     }
 
+    /// Appends `rows` rows without the field; over a carried field that removes it.
+    pub fn push_absent(&mut self, rows: usize) {
+        each!(&mut self.builder, builder => for _ in 0..rows { builder.push_absent() });
+    }
+
     pub(crate) fn pad(&mut self, rows: usize) {
-        each!(&mut self.builder, builder => while builder.len() < rows { builder.push_absent() });
+        self.push_absent(rows.saturating_sub(self.len()));
     }
 
     pub(crate) fn column(&self) -> Column<'_> {

@@ -34,6 +34,39 @@ pub enum Kind {
     Json,
 }
 
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Int64,
+        Self::Float64,
+        Self::Boolean,
+        Self::Text,
+        Self::Binary,
+        Self::Decimal,
+        Self::Timestamp,
+        Self::Json,
+    ];
+
+    /// The name in the interface, for settings that let the operator choose.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Int64 => "int64",
+            Self::Float64 => "float64",
+            Self::Boolean => "boolean",
+            Self::Text => "text",
+            Self::Binary => "binary",
+            Self::Decimal => "decimal",
+            Self::Timestamp => "timestamp",
+            Self::Json => "json",
+        }
+    }
+
+    /// The kind of this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 /// A field of a plan: where it is in the record, and its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {

@@ -1,5 +1,6 @@
 //! The settings of one pipeline, checked against the plugin's description and read by type.
 
+use crate::setting::{DURATION, boolean};
 use crate::{CODE_SETTING, Description, Failure, Setting, SettingType};
 
 /// The settings of one pipeline. Types, checks, missing and unknown keys are dealt with before a plugin
@@ -39,7 +40,9 @@ impl Settings {
         for (key, value) in &self.given {
             match self.definition(key) {
                 None => problems.push(self.unknown(key)),
-                Some(setting) if !setting.admits(value) => problems.push(refusal(setting, value)),
+                Some(setting) if !setting.admits(value.trim()) => {
+                    problems.push(refusal(setting, value));
+                }
                 Some(_) => {}
             }
         }
@@ -61,11 +64,12 @@ impl Settings {
         self.definitions.iter().find(|setting| setting.name == key)
     }
 
+    /// As Connect does, blanks around a value do not count.
     fn written(&self, key: &str) -> Option<&str> {
         self.given
             .iter()
             .find(|(name, _)| name == key)
-            .map(|(_, value)| value.as_str())
+            .map(|(_, value)| value.trim())
     }
 
     fn unknown(&self, key: &str) -> String {
@@ -80,9 +84,17 @@ impl Settings {
         }
     }
 
-    /// What the operator wrote, sorted by key, without defaults.
-    pub fn given(&self) -> &[(String, String)] {
-        &self.given
+    /// What the operator wrote, sorted by key, without defaults and without passwords: what the header
+    /// of a checkpoint records.
+    pub fn recorded(&self) -> Vec<(String, String)> {
+        let mut recorded = self.given.clone();
+        recorded.retain(|(key, _)| !self.is_secret(key));
+        recorded
+    }
+
+    fn is_secret(&self, key: &str) -> bool {
+        self.definition(key)
+            .is_some_and(|setting| setting.setting_type == SettingType::Password)
     }
 
     /// The value or its default, as text; `None` where an optional setting was not given.
@@ -108,7 +120,7 @@ impl Settings {
 
     /// The boolean of a setting that is required or has a default.
     pub fn boolean(&self, key: &str) -> Result<bool, Failure> {
-        self.parsed(key)
+        boolean(self.text(key)?).ok_or_else(|| self.invalid(key, "true or false"))
     }
 
     /// The whole number of a setting that is required or has a default.
@@ -133,8 +145,7 @@ impl Settings {
 
     /// The duration of a setting that is required or has a default, in µs.
     pub fn duration(&self, key: &str) -> Result<i64, Failure> {
-        duration_us(self.text(key)?)
-            .ok_or_else(|| self.invalid(key, "a duration such as 250ms, 5s, 5m, 1h or 1d"))
+        duration_us(self.text(key)?).ok_or_else(|| self.invalid(key, DURATION))
     }
 
     fn parsed<T: std::str::FromStr>(&self, key: &str) -> Result<T, Failure> {
@@ -147,13 +158,18 @@ impl Settings {
     /// The failure of a value that the plugin itself refuses: names the key and the value, and says what
     /// the setting takes ("a row count from 1 to 100000, or a duration").
     pub fn invalid(&self, key: &str, takes: &str) -> Failure {
-        let secret = self
-            .definition(key)
-            .is_some_and(|setting| setting.setting_type == SettingType::Password);
         let value = self.get(key).ok().flatten().unwrap_or_default();
         Failure::new(
             CODE_SETTING,
-            sentence(key, takes, if secret { None } else { Some(value) }),
+            sentence(
+                key,
+                takes,
+                if self.is_secret(key) {
+                    None
+                } else {
+                    Some(value)
+                },
+            ),
         )
     }
 }
