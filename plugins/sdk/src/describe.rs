@@ -2,8 +2,8 @@
 //!
 //! The shape of the JSON is held by `wit/v0/describe.schema.json`.
 
-use crate::Setting;
 use crate::json::Object;
+use crate::{CODE_SETTING, Failure, Setting};
 
 /// A plugin's identity and settings. The host shows them in `GET /connector-plugins` and checks every
 /// pipeline against them before it runs.
@@ -37,6 +37,53 @@ impl Description {
     pub fn setting(mut self, setting: Setting) -> Self {
         self.settings.push(setting);
         self
+    }
+
+    /// Checks what the host will hold against the plugin; the test kit calls it.
+    ///
+    /// # Errors
+    /// An id that is not `[a-z][a-z0-9-]*`, a setting described twice, a default that the setting itself
+    /// does not take.
+    pub fn check(&self) -> Result<(), Failure> {
+        let is_part =
+            |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+        if !self
+            .id
+            .starts_with(|letter: char| letter.is_ascii_lowercase())
+            || !self.id.chars().all(is_part)
+        {
+            let message = format!(
+                "The plugin's id `{}` has to be a small letter, then small letters, digits and `-`.",
+                self.id
+            );
+            return Err(Failure::new(CODE_SETTING, message));
+        }
+        for (position, setting) in self.settings.iter().enumerate() {
+            let name = &setting.name;
+            if self
+                .settings
+                .iter()
+                .take(position)
+                .any(|earlier| earlier.name == *name)
+            {
+                return Err(Failure::new(
+                    CODE_SETTING,
+                    format!("Setting `{name}` is described twice."),
+                ));
+            }
+            if let Some(default) = setting
+                .default
+                .as_deref()
+                .filter(|default| !setting.admits(default))
+            {
+                let message = format!(
+                    "Setting `{name}` takes {}, not its own default `{default}`.",
+                    setting.takes()
+                );
+                return Err(Failure::new(CODE_SETTING, message));
+            }
+        }
+        Ok(())
     }
 
     /// Asks for this much linear memory, in bytes.

@@ -22,6 +22,8 @@ mod plugin;
 mod setting;
 mod settings;
 pub mod state;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testkit;
 pub mod view;
 
 pub use batch::{Batch, Row};

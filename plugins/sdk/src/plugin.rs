@@ -7,7 +7,7 @@ use crate::{Batch, CODE_STATE, Description, Failure, Output, Plan, Settings};
 ///
 /// A plugin is a pure function of its settings and of the record sequence. It must obey the *law of
 /// cuts*: output and state after any row never depend on where the host cut the batches;
-/// `testkit::law_of_cuts` tries it out.
+/// the test kit's `law_of_cuts` tries it out.
 pub trait Plugin: Sized {
     /// Who the plugin is and which settings it takes. Called before anything else, without settings.
     fn describe() -> Description;
