@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use super::machine::Event;
 use super::writer::{Report, Step, Tolerance, Writer};
 use crate::clock::Clock;
-use crate::error::{Error, Policy, Result};
+use crate::error::{Error, Kind, Policy, Result};
 use crate::limits::{RETRY_DELAY_MAX, RETRY_DELAY_MIN};
 use crate::record::{Claim, Field, Flush};
 use crate::sink::{ClaimRequest, Encoder, Prepared, Sink};
@@ -116,7 +116,7 @@ impl Committer {
             match self.sink.prepare(&topic, outputs, sample).await {
                 Ok(Prepared::Ready(encoder)) => return Ok(self.went_on(Answer::Encoder(topic, Some(encoder)))),
                 Ok(Prepared::NeedsSample) => return Ok(self.went_on(Answer::Encoder(topic, None))),
-                Err(error) => self.retry(error, &mut backoff).await?,
+                Err(error) => retry(&self.waiting, error, &mut backoff).await?,
             }
         }
     }
@@ -126,7 +126,7 @@ impl Committer {
         loop {
             match self.sink.claim(requests).await {
                 Ok(answers) => return Ok(self.went_on(Answer::Machine(Event::Claimed { asked, answers }))),
-                Err(error) => self.retry(error, &mut backoff).await?,
+                Err(error) => retry(&self.waiting, error, &mut backoff).await?,
             }
         }
     }
@@ -159,18 +159,41 @@ impl Committer {
         self.went_on(Answer::Written(report, took))
     }
 
-    async fn retry(&self, error: Error, backoff: &mut Backoff) -> Result<()> {
-        if error.policy() != Policy::Retry {
-            return Err(error);
-        }
-        (self.waiting)(Some(&error));
-        tokio::time::sleep(backoff.next()).await;
-        Ok(())
-    }
-
     fn went_on(&self, answer: Answer) -> Answer {
         (self.waiting)(None);
         answer
+    }
+}
+
+/// Waits before the next attempt, or passes on an error that another attempt would not cure.
+async fn retry(waiting: &Waiting, error: Error, backoff: &mut Backoff) -> Result<()> {
+    if error.policy() != Policy::Retry {
+        return Err(error);
+    }
+    waiting(Some(&error));
+    tokio::time::sleep(backoff.next()).await;
+    Ok(())
+}
+
+/// Asks a question that blocks, on a thread for such, again and again until the answer is not one to retry.
+pub async fn found<T, F>(question: F, waiting: &Waiting) -> Result<T>
+where
+    T: Send + 'static,
+    F: Fn() -> Result<T> + Send + Sync + 'static,
+{
+    let question = Arc::new(question);
+    let mut backoff = Backoff::default();
+    loop {
+        let asked = Arc::clone(&question);
+        let answer = tokio::task::spawn_blocking(move || asked()).await;
+        match answer.map_err(|e| Error::caused(Kind::Internal, "ask the broker", e))? {
+            Err(error) if error.policy() == Policy::Retry => waiting(Some(&error)),
+            answer => {
+                waiting(None);
+                return answer;
+            }
+        }
+        tokio::time::sleep(backoff.next()).await;
     }
 }
 
