@@ -2,6 +2,31 @@
 //!
 //! A table tracks by itself what has changed; neither the plugin nor the SDK keeps books about it.
 
+mod arena;
+mod bitset;
+mod dirt;
+mod entry;
+mod expiry;
+mod index;
+mod key;
+mod keyed;
+mod outbox;
+mod restore;
+mod slab;
+mod slots;
+mod stored;
+mod table;
+mod window;
+mod windows;
+
+#[cfg(test)]
+mod tests;
+
+pub use keyed::Keyed;
+pub use stored::{Reader, Stored};
+pub use window::Window;
+pub use windows::{Full, Windows};
+
 use crate::Failure;
 
 /// How much a checkpoint holds (WIT `extent`).

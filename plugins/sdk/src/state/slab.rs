@@ -7,7 +7,7 @@ use super::bitset::BitSet;
 const SEGMENT_BITS: u32 = 9;
 const SEGMENT: usize = 1 << SEGMENT_BITS;
 
-/// Numbered places in segments of equal size.
+/// Numbered places in segments of equal size; all segments but the last are full.
 #[derive(Debug)]
 pub(super) struct Segments<T> {
     segments: Vec<Vec<T>>,
@@ -15,7 +15,9 @@ pub(super) struct Segments<T> {
 
 impl<T> Default for Segments<T> {
     fn default() -> Self {
-        Self { segments: Vec::new() }
+        Self {
+            segments: Vec::new(),
+        }
     }
 }
 
@@ -38,12 +40,10 @@ impl<T: Default> Segments<T> {
     pub(super) fn get_or_make(&mut self, number: u32) -> Option<&mut T> {
         let (segment, place) = ((number >> SEGMENT_BITS) as usize, number as usize % SEGMENT);
         while self.segments.len() <= segment {
-            self.segments.push(Vec::with_capacity(SEGMENT));
-        }
-        for full in self.segments.iter_mut().take(segment) {
-            if full.len() < SEGMENT {
-                full.resize_with(SEGMENT, T::default);
+            if let Some(last) = self.segments.last_mut() {
+                last.resize_with(SEGMENT, T::default);
             }
+            self.segments.push(Vec::with_capacity(SEGMENT));
         }
         let segment = self.segments.get_mut(segment)?;
         if segment.len() <= place {
@@ -54,7 +54,8 @@ impl<T: Default> Segments<T> {
 
     /// Bytes of memory, without what the records own elsewhere.
     pub(super) fn bytes(&self) -> usize {
-        self.segments.len() * SEGMENT * size_of::<T>() + self.segments.capacity() * size_of::<Vec<T>>()
+        self.segments.len() * SEGMENT * size_of::<T>()
+            + self.segments.capacity() * size_of::<Vec<T>>()
     }
 }
 
@@ -74,7 +75,13 @@ pub(super) struct Slab<T> {
 impl<T: Default> Slab<T> {
     /// An empty slab for at most `capacity` records.
     pub(super) fn new(capacity: u32) -> Self {
-        Self { records: Segments::default(), live: BitSet::default(), free: Vec::new(), next: 0, end: capacity }
+        Self {
+            records: Segments::default(),
+            live: BitSet::default(),
+            free: Vec::new(),
+            next: 0,
+            end: capacity,
+        }
     }
 
     #[inline]
@@ -134,7 +141,10 @@ mod tests {
     #[test]
     fn numbers_of_removed_records_are_used_again() {
         let mut slab = Slab::new(3);
-        assert_eq!([1, 2, 3].map(|value| slab.insert(value)), [Some(0), Some(1), Some(2)]);
+        assert_eq!(
+            [1, 2, 3].map(|value| slab.insert(value)),
+            [Some(0), Some(1), Some(2)]
+        );
         assert_eq!(slab.insert(4), None, "the slab is full");
         assert_eq!((slab.remove(1), slab.remove(1)), (Some(2), None));
         assert_eq!((slab.len(), slab.insert(5)), (2, Some(1)));
