@@ -34,6 +34,9 @@ function* frames(bytes) {
 
 const database = await PGlite.create({ extensions: { timescaledb } });
 await database.exec('CREATE EXTENSION IF NOT EXISTS timescaledb');
+// What a real server's sessions start with; this backend's own default has no public.
+const SEARCH_PATH = 'SET search_path TO "$user", public';
+await database.exec(SEARCH_PATH);
 
 /// One exchange with the backend; it cannot be trusted after it has thrown.
 function exchange(bytes) {
@@ -187,7 +190,7 @@ class Connection {
     const query = sql => exchange(message('Q', text(sql)));
     const owned = owner === this;
     if (owned) { owner = null; this.copy = null; query('ROLLBACK'); }
-    if (!owner && connections.size === 0) query('DISCARD ALL');
+    if (!owner && connections.size === 0) { query('DISCARD ALL'); query(SEARCH_PATH); }
     else if (!owner) for (const name of this.statements) query(`DEALLOCATE "${name}"`);
     pump();
   }
