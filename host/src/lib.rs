@@ -17,6 +17,7 @@ pub mod state;
 pub mod config;
 pub mod record;
 
+pub mod clock;
 pub mod error;
 pub mod limits;
 pub mod metrics;

@@ -1,1 +1,198 @@
-//! Every metric in one table.
+//! Every metric in one table. Names, units and labels are fixed here; nobody else registers any.
+//!
+//! Base units, `_total` for counters, `_seconds` and `_bytes` for measures. Labels never take values that grow
+//! without bound: no keys, no offsets.
+
+use std::sync::Arc;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+use crate::error::{Error, Kind, Result};
+
+const LANE: &[&str] = &["pipeline", "topic", "partition"];
+const PIPELINE: &[&str] = &["pipeline"];
+
+/// The worker's metrics.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Registry,
+    records: IntCounterVec,
+    rows: IntCounterVec,
+    errors: IntCounterVec,
+    lag: IntGaugeVec,
+    position: IntGaugeVec,
+    replay_remaining: IntGaugeVec,
+    flushes: IntCounterVec,
+    flush_rows: HistogramVec,
+    commit_seconds: HistogramVec,
+    commit_unknown: IntCounterVec,
+    fenced: IntCounterVec,
+    guest_seconds: HistogramVec,
+    guest_memory: IntGaugeVec,
+    busy_seconds: IntCounterVec,
+    plugin: IntGaugeVec,
+    memory: IntGauge,
+}
+
+/// The metrics of one pipeline's tasks; counters are shared by them.
+#[derive(Debug, Clone)]
+pub struct PipelineMetrics {
+    metrics: Arc<Metrics>,
+    pipeline: String,
+    /// Transactions that committed.
+    pub flushes: IntCounter,
+    /// Rows per flush.
+    pub flush_rows: Histogram,
+    /// From the first statement to the acknowledged COMMIT, retries included.
+    pub commit_seconds: Histogram,
+    /// COMMITs whose outcome had to be read back.
+    pub commit_unknown: IntCounter,
+    /// Times another worker was found to hold a lane.
+    pub fenced: IntCounter,
+    /// One batch through the chain, guests included.
+    pub guest_seconds: Histogram,
+}
+
+/// The metrics of one lane.
+#[derive(Debug, Clone)]
+pub struct LaneMetrics {
+    /// Records read.
+    pub records: IntCounter,
+    /// Rows that left the chain.
+    pub rows: IntCounter,
+    /// Records that became no row because of an error.
+    pub errors: IntCounter,
+    /// Records between the sink's position and the end of the log.
+    pub lag: IntGauge,
+    /// The sink's next offset.
+    pub position: IntGauge,
+    /// Records still to be replayed with output off.
+    pub replay_remaining: IntGauge,
+    /// Linear memory of the lane's guests.
+    pub guest_memory: IntGauge,
+}
+
+impl Metrics {
+    /// Registers everything; once per worker.
+    pub fn new() -> Result<Arc<Self>> {
+        let r = Registry::new();
+        let seconds = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+        let rows = [1.0, 10.0, 100.0, 1_000.0, 10_000.0, 50_000.0, 100_000.0];
+        Ok(Arc::new(Metrics {
+            records: counter(&r, "weir_records_total", "Records read.", LANE)?,
+            rows: counter(&r, "weir_rows_total", "Rows that left the chain.", LANE)?,
+            errors: counter(&r, "weir_record_errors_total", "Records without a row because of an error.", LANE)?,
+            lag: gauge(&r, "weir_lag_records", "Records between the sink's position and the end of the log.", LANE)?,
+            position: gauge(&r, "weir_next_offset", "The sink's next offset.", LANE)?,
+            replay_remaining: gauge(&r, "weir_replay_remaining_records", "Records to replay with output off.", LANE)?,
+            flushes: counter(&r, "weir_flushes_total", "Transactions committed.", PIPELINE)?,
+            flush_rows: histogram(&r, "weir_flush_rows", "Rows per transaction.", PIPELINE, &rows)?,
+            commit_seconds: histogram(&r, "weir_commit_seconds", "One flush, retries included.", PIPELINE, &seconds)?,
+            commit_unknown: counter(&r, "weir_commit_unknown_total", "COMMITs whose outcome was read back.", PIPELINE)?,
+            fenced: counter(&r, "weir_fenced_total", "Times another worker held a lane.", PIPELINE)?,
+            guest_seconds: histogram(&r, "weir_chain_seconds", "One batch through the chain.", PIPELINE, &seconds)?,
+            guest_memory: gauge(&r, "weir_guest_memory_bytes", "Linear memory of a lane's guests.", LANE)?,
+            busy_seconds: counter(&r, "weir_stage_busy_milliseconds_total", "Time a stage worked.", &["pipeline", "stage"])?,
+            plugin: gauge(&r, "weir_plugin_value", "What plugins report.", &["pipeline", "topic", "partition", "plugin", "name"])?,
+            memory: single(&r, "weir_memory_bytes", "Memory that the allocator holds.")?,
+            registry: r,
+        }))
+    }
+
+    /// The metrics of a pipeline.
+    pub fn pipeline(self: &Arc<Self>, pipeline: &str) -> PipelineMetrics {
+        let labels = [pipeline];
+        PipelineMetrics {
+            metrics: Arc::clone(self),
+            pipeline: pipeline.to_owned(),
+            flushes: self.flushes.with_label_values(&labels),
+            flush_rows: self.flush_rows.with_label_values(&labels),
+            commit_seconds: self.commit_seconds.with_label_values(&labels),
+            commit_unknown: self.commit_unknown.with_label_values(&labels),
+            fenced: self.fenced.with_label_values(&labels),
+            guest_seconds: self.guest_seconds.with_label_values(&labels),
+        }
+    }
+
+    /// The page that Prometheus scrapes (text format 0.0.4).
+    pub fn page(&self) -> Result<String> {
+        self.memory.set(i64::try_from(allocated_bytes()).unwrap_or(i64::MAX));
+        let mut page = Vec::new();
+        TextEncoder::new()
+            .encode(&self.registry.gather(), &mut page)
+            .map_err(|e| Error::caused(Kind::Internal, "write the metrics page", e))?;
+        Ok(String::from_utf8_lossy(&page).into_owned())
+    }
+}
+
+impl PipelineMetrics {
+    /// The metrics of a lane.
+    pub fn lane(&self, topic: &str, partition: i32) -> LaneMetrics {
+        let m = &self.metrics;
+        let partition = partition.to_string();
+        let labels = [self.pipeline.as_str(), topic, partition.as_str()];
+        LaneMetrics {
+            records: m.records.with_label_values(&labels),
+            rows: m.rows.with_label_values(&labels),
+            errors: m.errors.with_label_values(&labels),
+            lag: m.lag.with_label_values(&labels),
+            position: m.position.with_label_values(&labels),
+            replay_remaining: m.replay_remaining.with_label_values(&labels),
+            guest_memory: m.guest_memory.with_label_values(&labels),
+        }
+    }
+
+    /// Forgets the gauges of a lane that left this worker.
+    pub fn forget(&self, topic: &str, partition: i32) {
+        let partition = partition.to_string();
+        let labels = [self.pipeline.as_str(), topic, partition.as_str()];
+        let m = &self.metrics;
+        for gauge in [&m.lag, &m.position, &m.replay_remaining, &m.guest_memory] {
+            // Absent where the lane never got so far.
+            let _ = gauge.remove_label_values(&labels);
+        }
+    }
+
+    /// Adds to the time that a stage (`process`, `commit`) was at work, in milliseconds.
+    pub fn busy(&self, stage: &str, ms: u64) {
+        self.metrics.busy_seconds.with_label_values(&[self.pipeline.as_str(), stage]).inc_by(ms);
+    }
+
+    /// Sets what a plugin reports.
+    pub fn plugin(&self, topic: &str, partition: i32, plugin: &str, name: &str, value: f64) {
+        let partition = partition.to_string();
+        let labels = [self.pipeline.as_str(), topic, partition.as_str(), plugin, name];
+        self.metrics.plugin.with_label_values(&labels).set(value as i64);
+    }
+}
+
+/// Bytes that the allocator has handed out, for the whole process (C libraries included).
+pub fn allocated_bytes() -> usize {
+    let refreshed = tikv_jemalloc_ctl::epoch::advance();
+    refreshed.and_then(|_| tikv_jemalloc_ctl::stats::allocated::read()).unwrap_or(0)
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> Result<C> {
+    let registered = made.and_then(|collector| registry.register(Box::new(collector.clone())).map(|()| collector));
+    registered.map_err(|e| Error::caused(Kind::Internal, "register a metric", e))
+}
+
+fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
+    register(registry, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec> {
+    register(registry, IntGaugeVec::new(Opts::new(name, help), labels))
+}
+
+fn single(registry: &Registry, name: &str, help: &str) -> Result<IntGauge> {
+    register(registry, IntGauge::with_opts(Opts::new(name, help)))
+}
+
+fn histogram(registry: &Registry, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> Result<HistogramVec> {
+    register(registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
+}

@@ -1,1 +1,12 @@
-//! x
+//! The rig: what the suites use to drive real parts. A suite starts the real `weir` binary against the servers that
+//! `tests/run` started, feeds it through Kafka, cuts its connections, and asks the database what arrived.
+
+pub mod db;
+pub mod environment;
+pub mod eventually;
+pub mod kafka;
+pub mod logs;
+pub mod proxy;
+pub mod rest;
+pub mod wire;
+pub mod worker;

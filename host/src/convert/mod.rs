@@ -5,6 +5,7 @@
 //! a row error, never a failed batch. Pure: bytes in, columns out.
 
 pub mod bytes;
+pub mod decoder;
 pub mod json;
 pub mod meta;
 pub mod text;

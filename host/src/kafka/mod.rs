@@ -1,1 +1,37 @@
-//! Everything that touches the Kafka client.
+//! Everything that touches the Kafka client: settings, group membership, bulk reading, start offsets, and the
+//! embedded broker of the demo. Nothing outside this folder names a type of the client library.
+
+pub mod bulk;
+pub mod consumer;
+pub mod mock;
+pub mod offsets;
+pub mod producer;
+pub mod settings;
+
+pub use consumer::{Consumer, GroupEvent, ReadError, Waker};
+pub use settings::ConsumerSettings;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+use crate::error::{Error, Kind};
+
+/// A failure of the client library as one of ours: `doing` says what was tried.
+pub(crate) fn failure(doing: impl Into<String>, error: KafkaError) -> Error {
+    let kind = error.rdkafka_error_code().map_or(Kind::BrokerUnreachable, kind_of);
+    Error::caused(kind, doing.into(), error)
+}
+
+/// Which kind of failure a broker's or the client's code is.
+pub(crate) fn kind_of(code: Code) -> Kind {
+    match code {
+        Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => Kind::TopicMissing,
+        Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::SaslAuthenticationFailed
+        | Code::Authentication => Kind::BrokerDenied,
+        Code::OffsetOutOfRange | Code::AutoOffsetReset => Kind::OffsetOutOfRange,
+        Code::InvalidArgument => Kind::Config,
+        _ => Kind::BrokerUnreachable,
+    }
+}

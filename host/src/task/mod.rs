@@ -1,1 +1,648 @@
 //! One task: a consumer, its lanes, and one database connection.
+//!
+//! Two stages joined by a hand-over of depth one. The first is a thread of its own ([`Task::run`]): it waits
+//! only on its event queue, reads in bulk, converts, transforms and encodes. The second ([`committer`]) writes
+//! flush k while the thread prepares flush k+1. What may happen when is the [`machine`]'s to say; this file
+//! only carries it out.
+
+pub mod committer;
+pub mod lane;
+pub mod ledger;
+pub mod machine;
+pub mod replay;
+pub mod status;
+pub mod writer;
+
+#[cfg(test)]
+mod simulator;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc as async_mpsc, watch};
+
+use self::committer::{Answer, Committer, Request};
+use self::lane::LaneRunner;
+use self::machine::{Action, Event, Machine};
+use self::status::{LaneStatus, SharedStatus, State};
+use self::writer::{Fate, Report, Tolerance};
+use crate::clock::Clock;
+use crate::config::pipeline::OffsetReset;
+use crate::convert::Converter;
+use crate::convert::decoder::Decoder;
+use crate::error::{Error, Policy, Result};
+use crate::kafka::{Consumer, ConsumerSettings, GroupEvent, ReadError, Waker};
+use crate::limits::{BATCH_ROWS_MAX, DRAIN_MAX, SERVE_INTERVAL, SLICE};
+use crate::metrics::{LaneMetrics, PipelineMetrics};
+use crate::record::{Claim, Field, Lane, Origin};
+use crate::sink::{Encoder, Sink};
+use crate::transform::Chain;
+
+/// Builds the chain of a lane.
+pub type ChainFactory = Arc<dyn Fn(&Lane) -> Result<Chain> + Send + Sync>;
+
+/// How often the group is told where the sink stands, and status is refreshed.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Everything a task is made of.
+pub struct Spec {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The task's number.
+    pub number: usize,
+    /// Its consumer.
+    pub consumer: ConsumerSettings,
+    /// Where a lane without position begins.
+    pub offset_reset: OffsetReset,
+    /// How keys are read.
+    pub key_converter: Arc<dyn Converter>,
+    /// How values are read.
+    pub value_converter: Arc<dyn Converter>,
+    /// Its chains.
+    pub chain: ChainFactory,
+    /// Its sink.
+    pub sink: Box<dyn Sink>,
+    /// What to do with records that fail.
+    pub tolerance: Tolerance,
+    /// Whether such records are logged as Connect does.
+    pub log_errors: bool,
+    /// The machine's settings; `stateful` is filled in from the chain.
+    pub machine: machine::Settings,
+    /// Its status.
+    pub status: SharedStatus,
+    /// Its metrics.
+    pub metrics: PipelineMetrics,
+    /// Time.
+    pub clock: Clock,
+}
+
+impl std::fmt::Debug for Spec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Spec").field("pipeline", &self.pipeline).field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+/// What reaches the thread's queue.
+enum Message {
+    /// The consumer has something to serve or read.
+    Wake,
+    /// From the committer.
+    Answer(Answer),
+    /// From a look-up.
+    Starts(Event),
+    /// Finish and end.
+    Drain,
+}
+
+/// A running task.
+#[derive(Debug)]
+pub struct Running {
+    queue: Sender<Message>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Running {
+    /// Asks the task to finish its flush and end.
+    pub fn drain(&self) {
+        // A task that has ended already does not listen any more.
+        let _ = self.queue.send(Message::Drain);
+    }
+
+    /// Waits until the task has ended.
+    pub fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Starts a task on a thread of its own; its committer runs on `runtime`.
+pub fn spawn(spec: Spec, runtime: &Handle) -> Result<Running> {
+    let (queue, messages) = mpsc::channel();
+    let sender = queue.clone();
+    let runtime = runtime.clone();
+    let thread = std::thread::Builder::new()
+        .name(format!("{}-{}", spec.pipeline, spec.number))
+        .spawn(move || run(spec, &runtime, sender, messages))
+        .map_err(|e| Error::caused(crate::error::Kind::Internal, "start a thread", e))?;
+    Ok(Running { queue, thread: Some(thread) })
+}
+
+fn run(spec: Spec, runtime: &Handle, queue: Sender<Message>, messages: Receiver<Message>) {
+    let (pipeline, number, status) = (spec.pipeline.clone(), spec.number, spec.status.clone());
+    status.set_state(State::Running);
+    let ended = Task::new(spec, runtime, queue, messages).and_then(Task::run);
+    match ended {
+        Ok(()) => status.set_state(State::Stopped),
+        Err(error) => {
+            tracing::error!(pipeline, task = number, kind = ?error.kind(), hint = error.hint(), "task failed: {error}");
+            status.fail(&error);
+        }
+    }
+}
+
+/// A lane between its claim and its revocation.
+struct Slot {
+    claim: Claim,
+    stage: SlotStage,
+    metrics: LaneMetrics,
+}
+
+enum SlotStage {
+    /// For its topic's encoder, or its first run.
+    Waiting(Option<Chain>),
+    Running(Box<LaneRunner>),
+}
+
+struct Task {
+    spec: SpecParts,
+    machine: Machine,
+    consumer: Consumer,
+    requests: async_mpsc::Sender<Request>,
+    abandon: watch::Sender<bool>,
+    committer: tokio::task::JoinHandle<()>,
+    runtime: Handle,
+    queue: Sender<Message>,
+    messages: Receiver<Message>,
+    woken: Arc<AtomicBool>,
+    outputs: Vec<Field>,
+    encoders: BTreeMap<Arc<str>, Box<dyn Encoder>>,
+    slots: BTreeMap<Lane, Slot>,
+    /// Runs that wait for their topic's table, which needs them as a sample.
+    pending: VecDeque<Origin>,
+    failure: Option<Error>,
+    reported_at: Duration,
+    served_at: Duration,
+}
+
+/// The parts of a [`Spec`] that stay with the thread.
+struct SpecParts {
+    pipeline: String,
+    number: usize,
+    offset_reset: OffsetReset,
+    key_converter: Arc<dyn Converter>,
+    value_converter: Arc<dyn Converter>,
+    chain: ChainFactory,
+    tolerance: Tolerance,
+    log_errors: bool,
+    status: SharedStatus,
+    metrics: PipelineMetrics,
+    clock: Clock,
+}
+
+impl Task {
+    fn new(spec: Spec, runtime: &Handle, queue: Sender<Message>, messages: Receiver<Message>) -> Result<Self> {
+        let woken = Arc::new(AtomicBool::new(false));
+        let waker = waker(&queue, &woken);
+        let topics: Vec<Arc<str>> = spec.consumer.topics.iter().map(|t| Arc::from(t.as_str())).collect();
+        // A chain of its own, only to learn what it writes and whether it has state.
+        let probe = (spec.chain)(&Lane::new(topics.first().cloned().unwrap_or_default(), -1))?;
+        let machine = Machine::new(machine::Settings { stateful: probe.is_stateful(), ..spec.machine });
+        let consumer = Consumer::new(&spec.consumer, &waker)?;
+        let (requests, received) = async_mpsc::channel(64);
+        let (abandon, abandoned) = watch::channel(false);
+        let committer = Committer {
+            sink: spec.sink,
+            tolerance: spec.tolerance,
+            answers: answers(&queue),
+            waiting: waiting(&spec.pipeline, spec.number, &spec.status),
+            clock: spec.clock,
+        };
+        let committer = runtime.spawn(committer.run(received, abandoned));
+        let parts = SpecParts {
+            pipeline: spec.pipeline,
+            number: spec.number,
+            offset_reset: spec.offset_reset,
+            key_converter: spec.key_converter,
+            value_converter: spec.value_converter,
+            chain: spec.chain,
+            tolerance: spec.tolerance,
+            log_errors: spec.log_errors,
+            status: spec.status,
+            metrics: spec.metrics,
+            clock: spec.clock,
+        };
+        let task = Task {
+            spec: parts,
+            machine,
+            consumer,
+            requests,
+            abandon,
+            committer,
+            runtime: runtime.clone(),
+            queue,
+            messages,
+            woken,
+            outputs: probe.outputs(),
+            encoders: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            pending: VecDeque::new(),
+            failure: None,
+            reported_at: Duration::ZERO,
+            served_at: Duration::ZERO,
+        };
+        for topic in topics {
+            task.prepare(topic, None);
+        }
+        Ok(task)
+    }
+
+    fn run(mut self) -> Result<()> {
+        let outcome = self.cycle();
+        self.end(outcome)
+    }
+
+    /// The loop. Ends when the machine is over, or the deadline for draining has passed.
+    fn cycle(&mut self) -> Result<()> {
+        let mut deadline: Option<Duration> = None;
+        let mut more = false;
+        while !self.machine.is_over() {
+            if let Some(message) = self.wait(more, deadline) {
+                if matches!(message, Message::Drain) {
+                    deadline.get_or_insert(self.spec.clock.elapsed() + DRAIN_MAX);
+                }
+                self.take(message)?;
+                while let Ok(message) = self.messages.try_recv() {
+                    self.take(message)?;
+                }
+            }
+            if deadline.is_some_and(|at| self.spec.clock.elapsed() >= at) {
+                break;
+            }
+            self.serve()?;
+            more = self.read()?;
+            self.tick()?;
+        }
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
+    /// Waits for the next message: not at all while records are left to read, else until something is due.
+    fn wait(&self, more: bool, drain_deadline: Option<Duration>) -> Option<Message> {
+        if more {
+            return self.messages.try_recv().ok();
+        }
+        let now = self.spec.clock.elapsed();
+        let due = self.machine.deadline_ms().map(Duration::from_millis);
+        let timeout = due.into_iter().chain(drain_deadline).map(|at| at.saturating_sub(now)).min();
+        match self.messages.recv_timeout(timeout.unwrap_or(SERVE_INTERVAL).min(SERVE_INTERVAL)) {
+            Ok(message) => Some(message),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Message::Drain),
+        }
+    }
+
+    fn take(&mut self, message: Message) -> Result<()> {
+        match message {
+            Message::Wake => Ok(()),
+            Message::Starts(event) | Message::Answer(Answer::Machine(event)) => self.on(event),
+            Message::Answer(Answer::Encoder(topic, encoder)) => {
+                if let Some(encoder) = encoder {
+                    self.encoders.insert(Arc::clone(&topic), encoder);
+                }
+                self.on(Event::Prepared(topic))
+            }
+            Message::Answer(Answer::Written(report, took)) => {
+                self.note_written(&report, took);
+                self.on(Event::Written(report))
+            }
+            Message::Drain => self.on(Event::Drain),
+        }
+    }
+
+    fn on(&mut self, event: Event) -> Result<()> {
+        let actions = self.machine.on(event, self.spec.clock.now_ms());
+        actions.into_iter().try_for_each(|action| self.act(action))
+    }
+
+    fn tick(&mut self) -> Result<()> {
+        self.on(Event::Tick)?;
+        let now = self.spec.clock.elapsed();
+        if now.saturating_sub(self.reported_at) >= REPORT_INTERVAL {
+            self.reported_at = now;
+            self.report();
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, action: Action) -> Result<()> {
+        match action {
+            Action::Claim { asked, requests } => self.send(Request::Claim { asked, requests }),
+            Action::FindStarts { asked, lanes } => self.find_starts(asked, lanes),
+            Action::Start(claim) => return self.start(claim),
+            Action::Stop { lanes, revoked } => return self.stop(&lanes, revoked),
+            Action::Write(flush, claims) => self.send(Request::Write(flush, claims)),
+            Action::Fail(error) => self.failure = Some(error),
+            Action::End => {}
+        }
+        Ok(())
+    }
+
+    /// The committer answers each request before the machine makes the next of its kind, so there is room.
+    fn send(&self, request: Request) {
+        if self.requests.try_send(request).is_err() {
+            tracing::error!(pipeline = self.spec.pipeline, "the committer does not take requests");
+        }
+    }
+
+    fn prepare(&self, topic: Arc<str>, sample: Option<Vec<Field>>) {
+        self.send(Request::Prepare { topic, outputs: self.outputs.clone(), sample });
+    }
+
+    /// Asks the broker on another thread, again and again until it answers.
+    fn find_starts(&self, asked: u64, lanes: Vec<Lane>) {
+        let (lookup, queue, reset) = (self.consumer.lookup(), self.queue.clone(), self.spec.offset_reset);
+        let waiting = waiting(&self.spec.pipeline, self.spec.number, &self.spec.status);
+        let mut abandoned = self.abandon.subscribe();
+        self.runtime.spawn(async move {
+            let found = committer::found(move || lookup.starts(&lanes, reset), &waiting);
+            tokio::select! {
+                found = found => {
+                    let event = found.map_or_else(Event::Failed, |starts| Event::Starts { asked, starts });
+                    // A task that has ended meanwhile does not listen any more.
+                    let _ = queue.send(Message::Starts(event));
+                }
+                _ = abandoned.wait_for(|abandoned| *abandoned) => {}
+            }
+        });
+    }
+
+    fn start(&mut self, claim: Claim) -> Result<()> {
+        let lane = claim.lane.clone();
+        let chain = (self.spec.chain)(&lane)?;
+        let from = if chain.is_stateful() { claim.start_offset } else { claim.next_offset };
+        let metrics = self.spec.metrics.lane(&lane.topic, lane.partition);
+        metrics.position.set(claim.next_offset);
+        tracing::info!(
+            pipeline = self.spec.pipeline,
+            task = self.spec.number,
+            topic = &*lane.topic,
+            partition = lane.partition,
+            next_offset = claim.next_offset,
+            replay_from = from,
+            epoch = claim.epoch,
+            "lane claimed"
+        );
+        self.slots.insert(lane.clone(), Slot { claim, stage: SlotStage::Waiting(Some(chain)), metrics });
+        self.consumer.start(&lane, from)
+    }
+
+    fn stop(&mut self, lanes: &[Lane], revoked: bool) -> Result<()> {
+        for lane in lanes {
+            if self.slots.remove(lane).is_some() {
+                self.spec.metrics.forget(&lane.topic, lane.partition);
+            }
+        }
+        self.pending.retain(|run| !lanes.contains(&run.lane));
+        self.consumer.stop(lanes, revoked)
+    }
+
+    /// Serves the consumer where it has woken us or has not been served for long.
+    fn serve(&mut self) -> Result<()> {
+        let now = self.spec.clock.elapsed();
+        let due = now.saturating_sub(self.served_at) >= SERVE_INTERVAL;
+        if !self.woken.swap(false, Ordering::AcqRel) && !due {
+            return Ok(());
+        }
+        self.served_at = now;
+        let (events, errors) = self.consumer.serve();
+        for event in events {
+            self.spec.status.set_waiting(None);
+            self.on(match event {
+                GroupEvent::Assigned(lanes) => Event::Assigned(lanes),
+                GroupEvent::Revoked(lanes) => Event::Revoked(lanes),
+            })?;
+        }
+        self.read_errors(errors)
+    }
+
+    fn read_errors(&mut self, errors: Vec<ReadError>) -> Result<()> {
+        for ReadError { lane, error } in errors {
+            let ours = lane.as_ref().is_none_or(|lane| self.machine.is_reading(lane));
+            if !ours {
+                continue;
+            }
+            if error.policy() == Policy::Retry {
+                waiting(&self.spec.pipeline, self.spec.number, &self.spec.status)(Some(&error));
+            } else {
+                self.on(Event::Failed(error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads and processes for one slice of time. Returns whether there may be more to read at once.
+    fn read(&mut self) -> Result<bool> {
+        let began = self.spec.clock.elapsed();
+        let mut more = false;
+        self.process_pending()?;
+        while self.pending.is_empty() && self.spec.clock.elapsed().saturating_sub(began) < SLICE {
+            let room = self.machine.room();
+            if room == 0 {
+                // The next answer of the committer makes room; until then there is nothing to do here.
+                more = false;
+                break;
+            }
+            let (runs, errors) = self.consumer.read(room.min(BATCH_ROWS_MAX));
+            self.read_errors(errors)?;
+            more = !runs.is_empty();
+            if !more {
+                break;
+            }
+            for run in runs {
+                self.process(run)?;
+            }
+            self.on(Event::Tick)?;
+        }
+        let worked = self.spec.clock.elapsed().saturating_sub(began);
+        self.spec.metrics.busy("process", worked.as_micros() as u64);
+        Ok(more)
+    }
+
+    fn process_pending(&mut self) -> Result<()> {
+        while let Some(topic) = self.pending.front().map(|run| Arc::clone(&run.lane.topic)) {
+            if !self.encoders.contains_key(&topic) {
+                return Ok(());
+            }
+            if let Some(run) = self.pending.pop_front() {
+                self.process(run)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn process(&mut self, run: Origin) -> Result<()> {
+        if !self.machine.is_reading(&run.lane) {
+            return Ok(());
+        }
+        let lane = run.lane.clone();
+        if !self.encoders.contains_key(&lane.topic) {
+            if self.pending.iter().all(|waiting| waiting.lane.topic != lane.topic) {
+                self.prepare(Arc::clone(&lane.topic), Some(self.spec.value_converter.sample(&run)));
+            }
+            self.pending.push_back(run);
+            return Ok(());
+        }
+        let (Some(slot), Some(encoder)) = (self.slots.get_mut(&lane), self.encoders.get_mut(&lane.topic)) else {
+            return Ok(());
+        };
+        let Slot { claim, stage, metrics } = slot;
+        let runner = stage.runner(claim, &self.spec, encoder.as_ref())?;
+        let (records, end) = (run.len() as u64, run.next_offset);
+        let timer = self.spec.metrics.guest_seconds.start_timer();
+        let processed = runner.process(run, &mut self.machine.ledger, encoder.as_mut())?;
+        timer.observe_duration();
+        let replayed = runner.replay_until().map_or(0, |until| until - end);
+        metrics.replay_remaining.set(replayed.max(0));
+        metrics.guest_memory.set(runner.memory_bytes() as i64);
+        metrics.records.inc_by(records);
+        metrics.rows.inc_by(processed.rows);
+        metrics.errors.inc_by(processed.failed.len() as u64);
+        if processed.caught_up {
+            tracing::info!(pipeline = self.spec.pipeline, lane = %lane, next_offset = end, "replay has caught up");
+        }
+        self.spec.log_failed(&lane, &processed.failed);
+        Ok(())
+    }
+
+    fn note_written(&mut self, report: &Report, took: Duration) {
+        let metrics = &self.spec.metrics;
+        metrics.busy("commit", took.as_micros() as u64);
+        metrics.commit_unknown.inc_by(u64::from(report.unknown));
+        let mut rows = 0;
+        for (segment, claim, fate) in &report.segments {
+            match fate {
+                Fate::Committed => {
+                    rows += segment.lines.len();
+                    if let Some(slot) = self.slots.get(&segment.lane) {
+                        slot.metrics.position.set(segment.to);
+                    }
+                }
+                Fate::Fenced { owner } => {
+                    metrics.fenced.inc();
+                    tracing::warn!(pipeline = self.spec.pipeline, lane = %segment.lane, epoch = claim.epoch, owner, "lane fenced");
+                }
+                Fate::LostTail => {
+                    tracing::error!(pipeline = self.spec.pipeline, lane = %segment.lane, "the database lost committed positions");
+                }
+            }
+        }
+        if report.failure.is_none() {
+            metrics.flushes.inc();
+            metrics.flush_rows.observe(rows as f64);
+            metrics.commit_seconds.observe(took.as_secs_f64());
+        }
+    }
+
+    /// Refreshes status, lag and the group's offsets.
+    fn report(&mut self) {
+        let positions: Vec<(Lane, i64)> = self.machine.ledger.positions().map(|(l, at)| (l.clone(), at)).collect();
+        let mut lanes = BTreeMap::new();
+        for (lane, next_offset) in &positions {
+            let end = self.consumer.cached_end(lane);
+            let replay_until = self.slots.get(lane).and_then(|slot| match &slot.stage {
+                SlotStage::Running(runner) => runner.replay_until(),
+                SlotStage::Waiting(_) => None,
+            });
+            if let (Some(slot), Some(end)) = (self.slots.get(lane), end) {
+                slot.metrics.lag.set((end - next_offset).max(0));
+            }
+            let doing = if replay_until.is_some() { "replaying" } else { "running" };
+            let processed = self.machine.ledger.processed(lane).unwrap_or(*next_offset);
+            let status = LaneStatus { doing, next_offset: *next_offset, end, replay_until, processed };
+            lanes.insert(lane.clone(), status);
+        }
+        self.spec.status.set_lanes(lanes);
+        if !positions.is_empty() && let Err(error) = self.consumer.commit(&positions) {
+            tracing::debug!(%error, "commit offsets to the group");
+        }
+    }
+
+    /// Leaves the group and the database.
+    fn end(mut self, outcome: Result<()>) -> Result<()> {
+        self.report();
+        self.slots.clear();
+        self.pending.clear();
+        self.consumer.unsubscribe();
+        // Also ends a flush that did not finish in time: its lanes' next owner reads what became of it.
+        let _ = self.abandon.send(true);
+        drop(self.requests);
+        if self.runtime.block_on(self.committer).is_err() {
+            tracing::error!(pipeline = self.spec.pipeline, "the committer ended by a panic");
+        }
+        outcome
+    }
+}
+
+impl SlotStage {
+    /// The lane's runner, made at the first run after its topic's encoder is there.
+    fn runner(&mut self, claim: &Claim, spec: &SpecParts, encoder: &dyn Encoder) -> Result<&mut LaneRunner> {
+        if let SlotStage::Waiting(chain) = self {
+            let chain = chain.take().unwrap_or_default();
+            let projection = chain.projection(encoder.wants());
+            let (key, value) = (Arc::clone(&spec.key_converter), Arc::clone(&spec.value_converter));
+            let decoder = Decoder::new(key, value, projection)?;
+            *self = SlotStage::Running(Box::new(LaneRunner::new(claim, decoder, chain, spec.tolerance)));
+        }
+        match self {
+            SlotStage::Running(runner) => Ok(runner),
+            SlotStage::Waiting(_) => Err(Error::new(crate::error::Kind::Internal, "a lane has no runner")),
+        }
+    }
+}
+
+impl SpecParts {
+    fn log_failed(&self, lane: &Lane, failed: &[(i64, crate::record::RowError)]) {
+        if !self.log_errors {
+            return;
+        }
+        for (offset, error) in failed {
+            tracing::warn!(
+                pipeline = self.pipeline,
+                task = self.number,
+                topic = &*lane.topic,
+                partition = lane.partition,
+                offset,
+                stage = %error.stage,
+                field = error.field.as_deref().unwrap_or_default(),
+                "record skipped: {}",
+                error.message
+            );
+        }
+    }
+}
+
+/// Wakes the thread, at most once until it looks.
+fn waker(queue: &Sender<Message>, woken: &Arc<AtomicBool>) -> Waker {
+    let (queue, woken) = (std::sync::Mutex::new(queue.clone()), Arc::clone(woken));
+    Arc::new(move || {
+        if !woken.swap(true, Ordering::AcqRel) {
+            let queue = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let _ = queue.send(Message::Wake);
+        }
+    })
+}
+
+fn answers(queue: &Sender<Message>) -> committer::Answers {
+    let queue = std::sync::Mutex::new(queue.clone());
+    Box::new(move |answer| {
+        let queue = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _ = queue.send(Message::Answer(answer));
+    })
+}
+
+/// Notes in status and log what a task waits for; a cause is logged when it is new.
+fn waiting(pipeline: &str, task: usize, status: &SharedStatus) -> committer::Waiting {
+    let (pipeline, status) = (pipeline.to_owned(), status.clone());
+    Box::new(move |error| {
+        let news = status.set_waiting(error);
+        match error {
+            Some(error) if news => tracing::warn!(pipeline, task, hint = error.hint(), "waiting: {error}"),
+            None if news => tracing::info!(pipeline, task, "going on"),
+            _ => {}
+        }
+    })
+}

@@ -1,0 +1,91 @@
+//! Look-ups of offsets that wait for the broker: made on a thread of their own, never on a task's.
+
+use std::ffi::CString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::consumer::{COMMIT_MARK, GroupContext};
+use super::failure;
+use crate::config::pipeline::OffsetReset;
+use crate::error::{Error, Kind, Result};
+use crate::record::Lane;
+
+/// How long one question to the broker may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Asks the broker on behalf of a task's consumer.
+pub struct Lookup {
+    client: Arc<BaseConsumer<GroupContext>>,
+}
+
+impl std::fmt::Debug for Lookup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Lookup")
+    }
+}
+
+impl Lookup {
+    pub(super) fn new(client: Arc<BaseConsumer<GroupContext>>) -> Self {
+        Lookup { client }
+    }
+
+    /// Where each lane begins that the sink has no position of: at the group's committed offset when someone
+    /// else wrote it (a pipeline that moved here goes on where it was), else by `reset`. A commit of our own
+    /// without a position in the sink means that the database lost it: [`Kind::PositionLost`].
+    pub fn starts(&self, lanes: &[Lane], reset: OffsetReset) -> Result<Vec<(Lane, i64)>> {
+        let mut asked = TopicPartitionList::new();
+        for lane in lanes {
+            asked.add_partition(&lane.topic, lane.partition);
+        }
+        let committed =
+            self.client.committed_offsets(asked, TIMEOUT).map_err(|e| failure("read the group's offsets", e))?;
+        lanes.iter().map(|lane| Ok((lane.clone(), self.start(lane, &committed, reset)?))).collect()
+    }
+
+    fn start(&self, lane: &Lane, committed: &TopicPartitionList, reset: OffsetReset) -> Result<i64> {
+        let found = committed.find_partition(&lane.topic, lane.partition);
+        if let Some((Offset::Offset(offset), mark)) = found.map(|e| (e.offset(), e.metadata().to_owned())) {
+            if mark == COMMIT_MARK {
+                let message = format!(
+                    "the group's offset {offset} of {lane} was committed by weir, but the database has no position of it"
+                );
+                return Err(Error::new(Kind::PositionLost, message));
+            }
+            return Ok(offset);
+        }
+        let (low, high) = self
+            .client
+            .fetch_watermarks(&lane.topic, lane.partition, TIMEOUT)
+            .map_err(|e| failure(format!("read the ends of {lane}"), e))?;
+        match reset {
+            OffsetReset::Earliest => Ok(low),
+            OffsetReset::Latest => Ok(high),
+            OffsetReset::Error => Err(Error::new(
+                Kind::OffsetOutOfRange,
+                format!("{lane} has no position, and consumer.override.auto.offset.reset is none"),
+            )),
+        }
+    }
+
+    /// The number of partitions of each topic; [`Kind::TopicMissing`] names one that does not exist.
+    pub fn partitions(&self, topic: &str) -> Result<usize> {
+        let metadata = self
+            .client
+            .fetch_metadata(Some(topic), TIMEOUT)
+            .map_err(|e| failure(format!("look for topic {topic}"), e))?;
+        let found = metadata.topics().iter().find(|t| t.name() == topic);
+        match found {
+            Some(found) if found.error().is_none() && !found.partitions().is_empty() => Ok(found.partitions().len()),
+            _ => Err(Error::new(Kind::TopicMissing, format!("topic {topic} does not exist"))),
+        }
+    }
+}
+
+/// The end of a lane as the client last saw it.
+pub(super) fn cached_end(client: &BaseConsumer<GroupContext>, lane: &Lane) -> Option<i64> {
+    let topic = CString::new(&*lane.topic).ok()?;
+    super::bulk::cached_watermarks(client, &topic, lane.partition).map(|(_, high)| high)
+}

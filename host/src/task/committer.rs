@@ -1,0 +1,217 @@
+//! The second stage of a task: the only user of its database connection.
+//!
+//! Takes one request at a time and answers it with an event for the task's thread. What the database may cure by
+//! itself is retried here with backoff, visible in the task's status; the thread only hears of results. Flushes
+//! go the way that [`super::writer`] says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use super::machine::Event;
+use super::writer::{Report, Step, Tolerance, Writer};
+use crate::clock::Clock;
+use crate::error::{Error, Kind, Policy, Result};
+use crate::limits::{RETRY_DELAY_MAX, RETRY_DELAY_MIN};
+use crate::record::{Claim, Field, Flush};
+use crate::sink::{ClaimRequest, Encoder, Prepared, Sink};
+
+/// What the thread asks for.
+#[derive(Debug)]
+pub enum Request {
+    /// Bind a topic to its table.
+    Prepare {
+        /// The topic.
+        topic: Arc<str>,
+        /// The fields that the chain writes.
+        outputs: Vec<Field>,
+        /// The fields of its first records, where the sink asked for them.
+        sample: Option<Vec<Field>>,
+    },
+    /// Claim lanes.
+    Claim {
+        /// The number of the question.
+        asked: u64,
+        /// The lanes.
+        requests: Vec<ClaimRequest>,
+    },
+    /// Write a flush under these claims.
+    Write(Flush, Vec<Claim>),
+}
+
+/// What the thread hears.
+pub enum Answer {
+    /// An event for the machine.
+    Machine(Event),
+    /// A topic's encoder, or None when the sink needs a sample.
+    Encoder(Arc<str>, Option<Box<dyn Encoder>>),
+    /// A flush has ended; how long its transactions took, waits included.
+    Written(Report, Duration),
+}
+
+/// Where answers go; must not block.
+pub type Answers = Box<dyn Fn(Answer) + Send + Sync>;
+
+/// Told while the committer waits for the database (with the cause), and when it goes on (None).
+pub type Waiting = Box<dyn Fn(Option<&Error>) + Send + Sync>;
+
+/// The stage's parts.
+pub struct Committer {
+    /// Where rows go.
+    pub sink: Box<dyn Sink>,
+    /// What to do with refused rows.
+    pub tolerance: Tolerance,
+    /// To the thread.
+    pub answers: Answers,
+    /// To the task's status.
+    pub waiting: Waiting,
+    /// Time.
+    pub clock: Clock,
+}
+
+impl std::fmt::Debug for Committer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Committer").field("tolerance", &self.tolerance).finish_non_exhaustive()
+    }
+}
+
+impl Committer {
+    /// Serves requests until the sender is gone or `abandon` turns true. An abandoned flush may or may not be
+    /// committed; whoever claims its lanes next reads which.
+    pub async fn run(mut self, mut requests: mpsc::Receiver<Request>, mut abandon: watch::Receiver<bool>) {
+        loop {
+            let work = async {
+                match requests.recv().await {
+                    Some(request) => {
+                        self.serve(request).await;
+                        true
+                    }
+                    None => false,
+                }
+            };
+            let goes_on = tokio::select! {
+                goes_on = work => goes_on,
+                _ = abandon.wait_for(|abandoned| *abandoned) => false,
+            };
+            if !goes_on {
+                break;
+            }
+        }
+        self.sink.close().await;
+    }
+
+    async fn serve(&mut self, request: Request) {
+        let answer = match request {
+            Request::Prepare { topic, outputs, sample } => self.prepare(topic, &outputs, sample.as_deref()).await,
+            Request::Claim { asked, requests } => self.claim(asked, &requests).await,
+            Request::Write(flush, claims) => Ok(self.write(flush, claims).await),
+        };
+        (self.answers)(answer.unwrap_or_else(|error| Answer::Machine(Event::Failed(error))));
+    }
+
+    async fn prepare(&mut self, topic: Arc<str>, outputs: &[Field], sample: Option<&[Field]>) -> Result<Answer> {
+        let mut backoff = Backoff::default();
+        loop {
+            match self.sink.prepare(&topic, outputs, sample).await {
+                Ok(Prepared::Ready(encoder)) => return Ok(self.went_on(Answer::Encoder(topic, Some(encoder)))),
+                Ok(Prepared::NeedsSample) => return Ok(self.went_on(Answer::Encoder(topic, None))),
+                Err(error) => retry(&self.waiting, error, &mut backoff).await?,
+            }
+        }
+    }
+
+    async fn claim(&mut self, asked: u64, requests: &[ClaimRequest]) -> Result<Answer> {
+        let mut backoff = Backoff::default();
+        loop {
+            match self.sink.claim(requests).await {
+                Ok(answers) => return Ok(self.went_on(Answer::Machine(Event::Claimed { asked, answers }))),
+                Err(error) => retry(&self.waiting, error, &mut backoff).await?,
+            }
+        }
+    }
+
+    async fn write(&mut self, flush: Flush, claims: Vec<Claim>) -> Answer {
+        let began = self.clock.elapsed();
+        let mut writer = Writer::new(flush, claims, self.tolerance);
+        let mut step = Step::Attempt;
+        loop {
+            step = match step {
+                Step::Attempt => {
+                    let outcome = self.sink.write(writer.flush(), writer.claims()).await;
+                    writer.attempted(outcome, &|segment, offset| self.sink.withdraw(segment, offset))
+                }
+                Step::ReadPositions => writer.judged(self.sink.positions(&writer.lanes()).await),
+                Step::Wait(delay, error) => {
+                    (self.waiting)(Some(&error));
+                    tokio::time::sleep(delay).await;
+                    writer.waited()
+                }
+                Step::Finish => break,
+            };
+        }
+        let mut report = writer.into_report();
+        for (segment, _, _) in &mut report.segments {
+            // The consumed records are freed here, beside the thread that is busy with the next flush.
+            segment.origins.clear();
+        }
+        let took = self.clock.elapsed().saturating_sub(began);
+        self.went_on(Answer::Written(report, took))
+    }
+
+    fn went_on(&self, answer: Answer) -> Answer {
+        (self.waiting)(None);
+        answer
+    }
+}
+
+/// Waits before the next attempt, or passes on an error that another attempt would not cure.
+async fn retry(waiting: &Waiting, error: Error, backoff: &mut Backoff) -> Result<()> {
+    if error.policy() != Policy::Retry {
+        return Err(error);
+    }
+    waiting(Some(&error));
+    tokio::time::sleep(backoff.next()).await;
+    Ok(())
+}
+
+/// Asks a question that blocks, on a thread for such, again and again until the answer is not one to retry.
+pub async fn found<T, F>(question: F, waiting: &Waiting) -> Result<T>
+where
+    T: Send + 'static,
+    F: Fn() -> Result<T> + Send + Sync + 'static,
+{
+    let question = Arc::new(question);
+    let mut backoff = Backoff::default();
+    loop {
+        let asked = Arc::clone(&question);
+        let answer = tokio::task::spawn_blocking(move || asked()).await;
+        match answer.map_err(|e| Error::caused(Kind::Internal, "ask the broker", e))? {
+            Err(error) if error.policy() == Policy::Retry => waiting(Some(&error)),
+            answer => {
+                waiting(None);
+                return answer;
+            }
+        }
+        tokio::time::sleep(backoff.next()).await;
+    }
+}
+
+/// Doubling waits.
+#[derive(Debug)]
+pub struct Backoff(Duration);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Backoff(RETRY_DELAY_MIN)
+    }
+}
+
+impl Backoff {
+    /// How long to wait this time.
+    pub fn next(&mut self) -> Duration {
+        let wait = self.0;
+        self.0 = (self.0 * 2).min(RETRY_DELAY_MAX);
+        wait
+    }
+}

@@ -1,0 +1,162 @@
+//! One lane's way from consumed records to encoded rows: decode, chain, encode, or replay without output.
+
+use std::sync::Arc;
+
+use super::ledger::Ledger;
+use super::replay::Replay;
+use super::writer::Tolerance;
+use crate::convert::decoder::Decoder;
+use crate::error::{Error, Kind, Result};
+use crate::record::{Batch, Claim, Decision, DecisionKind, Lane, Origin, RowError, Segment, Stage};
+use crate::sink::Encoder;
+use crate::transform::Chain;
+
+/// A lane that is being read.
+pub struct LaneRunner {
+    lane: Lane,
+    decoder: Decoder,
+    chain: Chain,
+    replay: Option<Replay>,
+    tolerance: Tolerance,
+}
+
+impl std::fmt::Debug for LaneRunner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LaneRunner").field("lane", &self.lane).field("replay", &self.replay).finish_non_exhaustive()
+    }
+}
+
+/// What a run became.
+#[derive(Debug, Default)]
+pub struct Processed {
+    /// Rows that left the chain, zero while replaying.
+    pub rows: u64,
+    /// Records without a row because of an error, with their offsets: recorded as decisions.
+    pub failed: Vec<(i64, RowError)>,
+    /// Whether the replay ended within the run.
+    pub caught_up: bool,
+}
+
+impl LaneRunner {
+    /// A runner for a freshly claimed lane. A stateful chain is replayed from the lane's start.
+    pub fn new(claim: &Claim, decoder: Decoder, mut chain: Chain, tolerance: Tolerance) -> Self {
+        let replay = chain.is_stateful().then(|| Replay::of(claim)).flatten();
+        chain.mute(replay.is_some());
+        LaneRunner { lane: claim.lane.clone(), decoder, chain, replay, tolerance }
+    }
+
+    /// Up to which offset the lane replays, while it does.
+    pub fn replay_until(&self) -> Option<i64> {
+        self.replay.as_ref().map(Replay::until)
+    }
+
+    /// Memory of the lane's guests, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.chain.memory_bytes()
+    }
+
+    /// Processes a run of records into the lane's open segment.
+    pub fn process(&mut self, run: Origin, ledger: &mut Ledger, encoder: &mut dyn Encoder) -> Result<Processed> {
+        let mut processed = Processed::default();
+        let Some(live) = self.replay(run, &mut processed)? else { return Ok(processed) };
+        let (lane, to, table) = (self.lane.clone(), live.next_offset, encoder.table());
+        ledger.fill(&lane, to, table, |segment| self.fill(Arc::new(live), segment, encoder, &mut processed))?;
+        Ok(processed)
+    }
+
+    /// Feeds what lies before the sink's position with output off; returns what lies after.
+    fn replay(&mut self, run: Origin, processed: &mut Processed) -> Result<Option<Origin>> {
+        let Some(until) = self.replay_until() else { return Ok(Some(run)) };
+        let split = run.offsets.partition_point(|&offset| offset < until);
+        if split > 0 {
+            let old = Arc::new(run.slice(0..split));
+            let (batch, failed) = self.transform(&old)?;
+            if let Some(replay) = &mut self.replay {
+                replay.replayed(old.len(), batch.len(), &failed)?;
+            }
+        }
+        if run.next_offset >= until && let Some(replay) = self.replay.take_if(|_| run.next_offset >= until) {
+            replay.finish()?;
+            self.chain.mute(false);
+            processed.caught_up = true;
+        }
+        Ok((split < run.len()).then(|| run.slice(split..run.len())))
+    }
+
+    fn fill(
+        &mut self,
+        run: Arc<Origin>,
+        segment: &mut Segment,
+        encoder: &mut dyn Encoder,
+        processed: &mut Processed,
+    ) -> Result<()> {
+        let (batch, mut failed) = self.transform(&run)?;
+        let unbound = encoder.encode(&batch, &mut segment.data, &mut segment.lines)?;
+        failed.extend(self.explained(&run, unbound));
+        failed.sort_by_key(|(offset, _)| *offset);
+        if let Some((offset, error)) = failed.first().filter(|_| self.tolerance == Tolerance::None) {
+            return Err(self.failure(*offset, error));
+        }
+        segment.records += run.len() as u64;
+        segment.rows += batch.len() as u64;
+        segment.decisions.extend(failed.iter().map(|(offset, error)| decision(*offset, error)));
+        segment.origins.push(run);
+        processed.rows = batch.len() as u64;
+        processed.failed = failed;
+        Ok(())
+    }
+
+    /// Decodes a run and sends it through the chain.
+    fn transform(&mut self, run: &Arc<Origin>) -> Result<(Batch, Vec<(i64, RowError)>)> {
+        let (batch, malformed) = self.decoder.decode(run)?;
+        let outcome = self.chain.run(batch, &[])?;
+        let rejected = outcome.rejected.into_iter().map(|rejected| {
+            let message = match (rejected.message, rejected.wanted, rejected.field.as_deref()) {
+                (Some(message), _, _) => message,
+                (None, Some(kind), Some(field)) => self.decoder.explain(run, rejected.record as usize, &field.into(), kind),
+                _ => "rejected without a reason".to_owned(),
+            };
+            RowError { record: rejected.record, stage: rejected.stage, field: rejected.field, message }
+        });
+        let errors = malformed.into_iter().chain(rejected).collect();
+        Ok((outcome.batch, self.explained(run, errors)))
+    }
+
+    fn explained(&self, run: &Origin, errors: Vec<RowError>) -> Vec<(i64, RowError)> {
+        let offset = |error: &RowError| run.offsets.get(error.record as usize).copied().unwrap_or(-1);
+        errors.into_iter().map(|error| (offset(&error), error)).collect()
+    }
+
+    /// The failure of a task that tolerates no errors: names topic, partition, offset, field and cause.
+    fn failure(&self, offset: i64, error: &RowError) -> Error {
+        let kind = match error.stage {
+            Stage::KeyConverter | Stage::ValueConverter => Kind::RecordMalformed,
+            Stage::Transform(_) | Stage::Sink => Kind::RecordRejected,
+        };
+        let place = match (error.stage, self.chain.name_of(error.stage)) {
+            (_, Some((alias, _))) => format!("transform {alias}"),
+            (Stage::Sink, _) => "the table".to_owned(),
+            (Stage::KeyConverter, _) => "the key converter".to_owned(),
+            _ => "the value converter".to_owned(),
+        };
+        let field = error.field.as_ref().map(|field| format!(", {} {field}", column_or_field(error.stage)));
+        let message = format!(
+            "{place} cannot take the record of topic {}, partition {}, offset {offset}{}: {}",
+            self.lane.topic,
+            self.lane.partition,
+            field.unwrap_or_default(),
+            error.message
+        );
+        Error::new(kind, message)
+    }
+}
+
+fn column_or_field(stage: Stage) -> &'static str {
+    if stage == Stage::Sink { "column" } else { "field" }
+}
+
+fn decision(offset: i64, error: &RowError) -> Decision {
+    let kind = if error.stage == Stage::Sink { DecisionKind::Refused } else { DecisionKind::Rejected };
+    let field = error.field.as_ref().map(|f| format!("{} {f}: ", column_or_field(error.stage))).unwrap_or_default();
+    Decision { offset, kind, stage: error.stage, detail: format!("{field}{}", error.message) }
+}

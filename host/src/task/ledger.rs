@@ -1,0 +1,256 @@
+//! What has been processed and what may be committed: the books of a task. Pure.
+//!
+//! Each lane stands at two offsets: where its claim says the sink is, and how far its records have been
+//! processed. Everything between lies in segments: at most one being filled (open) and one in flight.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Kind, Result};
+use crate::record::{Claim, Flush, Lane, Segment};
+
+/// The books of one task.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    lanes: BTreeMap<Lane, Standing>,
+    open: BTreeMap<Lane, Segment>,
+    spare: Vec<(Vec<u8>, Vec<i64>)>,
+    bytes: usize,
+    rows: usize,
+}
+
+#[derive(Debug)]
+struct Standing {
+    claim: Claim,
+    processed: i64,
+}
+
+impl Ledger {
+    /// Opens the books of a lane at its claim's next offset.
+    pub fn open(&mut self, claim: Claim) {
+        let processed = claim.next_offset;
+        self.drop_open(&claim.lane.clone());
+        self.lanes.insert(claim.lane.clone(), Standing { claim, processed });
+    }
+
+    /// Closes the books of a lane; what was not in flight is forgotten (its next owner reads it again).
+    pub fn close(&mut self, lane: &Lane) {
+        self.lanes.remove(lane);
+        self.drop_open(lane);
+    }
+
+    fn drop_open(&mut self, lane: &Lane) {
+        if let Some(segment) = self.open.remove(lane) {
+            self.recycle(segment);
+            self.count();
+        }
+    }
+
+    /// How far a lane has been processed.
+    pub fn processed(&self, lane: &Lane) -> Option<i64> {
+        self.lanes.get(lane).map(|s| s.processed)
+    }
+
+    /// The claim under which a lane is held.
+    pub fn claim(&self, lane: &Lane) -> Option<&Claim> {
+        self.lanes.get(lane).map(|s| &s.claim)
+    }
+
+    /// Fills the lane's open segment: `fill` appends what records in `[processed, to)` became. On an error the
+    /// segment is as it was before.
+    pub fn fill<T>(
+        &mut self,
+        lane: &Lane,
+        to: i64,
+        table: usize,
+        fill: impl FnOnce(&mut Segment) -> Result<T>,
+    ) -> Result<T> {
+        let standing = self.lanes.get_mut(lane).ok_or_else(|| not_held(lane))?;
+        assert!(to > standing.processed, "a lane only moves on: {lane} from {} to {to}", standing.processed);
+        let from = standing.processed;
+        let spare = &mut self.spare;
+        let segment = self.open.entry(lane.clone()).or_insert_with(|| {
+            let (data, lines) = spare.pop().unwrap_or_default();
+            Segment { data, lines, ..Segment::new(lane.clone(), from, table) }
+        });
+        assert_eq!(segment.to, from, "a segment has no holes: {lane}");
+        let before = Mark::of(segment);
+        let filled = fill(segment);
+        if filled.is_err() {
+            before.restore(segment);
+            return filled;
+        }
+        segment.to = to;
+        standing.processed = to;
+        self.bytes += segment.bytes() - before.bytes;
+        self.rows += segment.lines.len() - before.lines;
+        filled
+    }
+
+    /// Encoded rows waiting in open segments.
+    pub fn open_rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Memory held by open segments, in bytes.
+    pub fn open_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether anything waits: also a segment without rows moves its lane's position.
+    pub fn has_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Takes what is open as one flush, in lane order, with the claim of each segment.
+    pub fn take(&mut self) -> (Flush, Vec<Claim>) {
+        let segments: Vec<Segment> = std::mem::take(&mut self.open).into_values().collect();
+        let claims = segments.iter().filter_map(|s| self.claim(&s.lane).cloned()).collect();
+        self.count();
+        (Flush { segments }, claims)
+    }
+
+    /// Books a segment as committed. `epoch` is that of the claim under which it was written; a lane that has
+    /// been claimed anew since is left alone.
+    pub fn committed(&mut self, lane: &Lane, epoch: i64, to: i64) {
+        if let Some(standing) = self.lanes.get_mut(lane).filter(|s| s.claim.epoch == epoch) {
+            assert!(to > standing.claim.next_offset, "a position only grows: {lane} to {to}");
+            assert!(to <= standing.processed, "only what was processed is committed: {lane} to {to}");
+            standing.claim.next_offset = to;
+        }
+    }
+
+    /// Takes the buffers of a written segment back for later use.
+    pub fn recycle(&mut self, segment: Segment) {
+        let (mut data, mut lines) = (segment.data, segment.lines);
+        data.clear();
+        lines.clear();
+        // A buffer that grew for one burst of large records is not kept.
+        if self.spare.len() < 2 * self.lanes.len().max(1) && data.capacity() <= (16 << 20) {
+            self.spare.push((data, lines));
+        }
+    }
+
+    /// Where the sink stands, per lane.
+    pub fn positions(&self) -> impl Iterator<Item = (&Lane, i64)> {
+        self.lanes.iter().map(|(lane, standing)| (lane, standing.claim.next_offset))
+    }
+
+    fn count(&mut self) {
+        self.bytes = self.open.values().map(Segment::bytes).sum();
+        self.rows = self.open.values().map(|s| s.lines.len()).sum();
+    }
+}
+
+/// How long a segment's parts were, to take back what a failed fill appended.
+struct Mark {
+    bytes: usize,
+    data: usize,
+    lines: usize,
+    decisions: usize,
+    origins: usize,
+    records: u64,
+    rows: u64,
+}
+
+impl Mark {
+    fn of(segment: &Segment) -> Self {
+        Mark {
+            bytes: segment.bytes(),
+            data: segment.data.len(),
+            lines: segment.lines.len(),
+            decisions: segment.decisions.len(),
+            origins: segment.origins.len(),
+            records: segment.records,
+            rows: segment.rows,
+        }
+    }
+
+    fn restore(&self, segment: &mut Segment) {
+        segment.data.truncate(self.data);
+        segment.lines.truncate(self.lines);
+        segment.decisions.truncate(self.decisions);
+        segment.origins.truncate(self.origins);
+        segment.records = self.records;
+        segment.rows = self.rows;
+    }
+}
+
+fn not_held(lane: &Lane) -> Error {
+    Error::new(Kind::Internal, format!("records of {lane} were processed without a claim"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test may panic")]
+    use super::*;
+    use uuid::Uuid;
+
+    fn claim(partition: i32, epoch: i64, next_offset: i64) -> Claim {
+        Claim {
+            lane: Lane::new("t", partition),
+            epoch,
+            token: Uuid::nil(),
+            next_offset,
+            start_offset: 0,
+            records: 0,
+            rows: 0,
+            decisions: vec![],
+        }
+    }
+
+    fn fill(ledger: &mut Ledger, partition: i32, to: i64, rows: &[i64]) {
+        ledger
+            .fill(&Lane::new("t", partition), to, 0, |s| {
+                s.lines.extend_from_slice(rows);
+                s.data.extend(rows.iter().map(|_| 7u8));
+                Ok(())
+            })
+            .unwrap();
+    }
+
+    #[test]
+    fn a_flush_takes_all_lanes_in_order_and_leaves_nothing_open() {
+        let mut ledger = Ledger::default();
+        ledger.open(claim(1, 1, 10));
+        ledger.open(claim(0, 1, 5));
+        fill(&mut ledger, 1, 12, &[10, 11]);
+        fill(&mut ledger, 0, 6, &[5]);
+        fill(&mut ledger, 1, 13, &[12]);
+        assert_eq!(ledger.open_rows(), 4);
+        let (flush, claims) = ledger.take();
+        let ranges: Vec<_> = flush.segments.iter().map(|s| (s.lane.partition, s.from, s.to)).collect();
+        assert_eq!(ranges, [(0, 5, 6), (1, 10, 13)]);
+        assert_eq!(claims.iter().map(|c| c.next_offset).collect::<Vec<_>>(), [5, 10]);
+        assert!(!ledger.has_open());
+        assert_eq!((ledger.open_rows(), ledger.open_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_failed_fill_leaves_the_segment_as_it_was() {
+        let mut ledger = Ledger::default();
+        ledger.open(claim(0, 1, 0));
+        fill(&mut ledger, 0, 2, &[0, 1]);
+        let failed: Result<()> = ledger.fill(&Lane::new("t", 0), 4, 0, |s| {
+            s.lines.push(2);
+            s.data.push(9);
+            s.records += 1;
+            Err(Error::new(Kind::Internal, "x"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(ledger.processed(&Lane::new("t", 0)), Some(2));
+        let (flush, _) = ledger.take();
+        assert_eq!(flush.segments[0].lines, [0, 1]);
+        assert_eq!(flush.segments[0].data, [7, 7]);
+    }
+
+    #[test]
+    fn a_commit_under_an_older_claim_moves_nothing() {
+        let mut ledger = Ledger::default();
+        ledger.open(claim(0, 1, 0));
+        fill(&mut ledger, 0, 2, &[0, 1]);
+        let _ = ledger.take();
+        ledger.open(claim(0, 2, 0));
+        ledger.committed(&Lane::new("t", 0), 1, 2);
+        assert_eq!(ledger.positions().next().unwrap().1, 0);
+    }
+}

@@ -1,0 +1,385 @@
+//! The state machine of a task: which lane may do what, and when a flush goes. Pure: events in, actions out.
+//!
+//! A lane goes Claiming → (FindingStart → Claiming) → Held → Reading, and back to Claiming when it is fenced or
+//! the database lost its tail. It leaves by a revocation, at any time. Reading includes replay: a stateful lane
+//! begins at its start offset and has its output off until it reaches the sink's position.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::ledger::Ledger;
+use super::writer::{Fate, Report};
+use crate::error::{Error, Kind};
+use crate::limits::{FENCES_MAX, RETRY_DELAY_MAX, RETRY_DELAY_MIN};
+use crate::record::{Claim, Flush, Lane};
+use crate::sink::{ClaimRequest, Claimed};
+
+/// What a task is told.
+#[derive(Debug)]
+pub enum Event {
+    /// The group gave us lanes.
+    Assigned(Vec<Lane>),
+    /// The group takes lanes back.
+    Revoked(Vec<Lane>),
+    /// The sink can take rows of this topic, or needs a sample of its records first: its lanes may be read.
+    Prepared(Arc<str>),
+    /// The answer to [`Action::Claim`] number `asked`.
+    Claimed {
+        /// Which question.
+        asked: u64,
+        /// One answer per lane asked for.
+        answers: Vec<Claimed>,
+    },
+    /// The answer to [`Action::FindStarts`] number `asked`.
+    Starts {
+        /// Which question.
+        asked: u64,
+        /// Where each lane begins.
+        starts: Vec<(Lane, i64)>,
+    },
+    /// A flush's fate is known.
+    Written(Report),
+    /// Something that cannot be retried.
+    Failed(Error),
+    /// Finish what is there, then end.
+    Drain,
+    /// Time has passed.
+    Tick,
+}
+
+/// What a task must do.
+#[derive(Debug)]
+pub enum Action {
+    /// Ask the sink for lanes; answer with [`Event::Claimed`].
+    Claim {
+        /// The number of the question.
+        asked: u64,
+        /// The lanes.
+        requests: Vec<ClaimRequest>,
+    },
+    /// Ask the broker where lanes begin; answer with [`Event::Starts`].
+    FindStarts {
+        /// The number of the question.
+        asked: u64,
+        /// The lanes.
+        lanes: Vec<Lane>,
+    },
+    /// Build the lane's chain and begin to read it at its replay start or next offset.
+    Start(Claim),
+    /// End reading of lanes and drop their chains. With `revoked`, this answers the group.
+    Stop {
+        /// The lanes.
+        lanes: Vec<Lane>,
+        /// Whether the group took them back.
+        revoked: bool,
+    },
+    /// Write a flush; answer with [`Event::Written`].
+    Write(Flush, Vec<Claim>),
+    /// The task has failed.
+    Fail(Error),
+    /// Everything is finished.
+    End,
+}
+
+/// What the machine must know of its pipeline.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Whether a lane is replayed from its start.
+    pub stateful: bool,
+    /// How long an idle database waits for more rows.
+    pub linger_ms: u64,
+    /// Rows at which an open flush is full.
+    pub flush_rows_max: usize,
+    /// Bytes at which an open flush is full.
+    pub flush_bytes_max: usize,
+}
+
+#[derive(Debug)]
+enum LaneState {
+    Claiming { asked: u64 },
+    FindingStart { asked: u64 },
+    /// Claimed; waits for its topic's table.
+    Held(Claim),
+    Reading,
+    /// Claims again at this time.
+    Backoff { until_ms: u64 },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Draining,
+    Over,
+}
+
+/// The state machine. Its books are open to the shell, which fills segments between events.
+#[derive(Debug)]
+pub struct Machine {
+    settings: Settings,
+    lanes: BTreeMap<Lane, LaneState>,
+    fences: BTreeMap<Lane, u32>,
+    topics: BTreeSet<Arc<str>>,
+    /// The books.
+    pub ledger: Ledger,
+    in_flight: bool,
+    opened_at_ms: Option<u64>,
+    asked: u64,
+    phase: Phase,
+}
+
+impl Machine {
+    /// A task that has no lanes yet.
+    pub fn new(settings: Settings) -> Self {
+        Machine {
+            settings,
+            lanes: BTreeMap::new(),
+            fences: BTreeMap::new(),
+            topics: BTreeSet::new(),
+            ledger: Ledger::default(),
+            in_flight: false,
+            opened_at_ms: None,
+            asked: 0,
+            phase: Phase::Running,
+        }
+    }
+
+    /// Whether records of some lane may be processed now, and how many rows the open flush still takes.
+    pub fn room(&self) -> usize {
+        let full = self.ledger.open_bytes() >= self.settings.flush_bytes_max;
+        if full || self.phase != Phase::Running {
+            return 0;
+        }
+        self.settings.flush_rows_max.saturating_sub(self.ledger.open_rows())
+    }
+
+    /// Whether a lane is being read: records of any other lane are not ours.
+    pub fn is_reading(&self, lane: &Lane) -> bool {
+        matches!(self.lanes.get(lane), Some(LaneState::Reading))
+    }
+
+    /// Whether the task has ended, by failure or after draining.
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    /// Whether a flush is being written.
+    pub fn is_writing(&self) -> bool {
+        self.in_flight
+    }
+
+    /// When [`Event::Tick`] is next due, if it is.
+    pub fn deadline_ms(&self) -> Option<u64> {
+        let backoff = self.lanes.values().filter_map(|state| match state {
+            LaneState::Backoff { until_ms } => Some(*until_ms),
+            _ => None,
+        });
+        let linger = self.opened_at_ms.filter(|_| !self.in_flight).map(|at| at + self.settings.linger_ms);
+        backoff.chain(linger).min()
+    }
+
+    /// Takes an event at a time and says what must be done, in order.
+    pub fn on(&mut self, event: Event, now_ms: u64) -> Vec<Action> {
+        if self.phase == Phase::Over {
+            return Vec::new();
+        }
+        let mut actions = match event {
+            Event::Assigned(lanes) => self.assigned(lanes),
+            Event::Revoked(lanes) => self.revoked(lanes),
+            Event::Prepared(topic) => self.prepared(&topic),
+            Event::Claimed { asked, answers } => self.claimed(asked, answers),
+            Event::Starts { asked, starts } => self.starts(asked, &starts),
+            Event::Written(report) => self.written(report, now_ms),
+            Event::Failed(error) => return self.fail(error),
+            Event::Drain => self.drain(),
+            Event::Tick => self.backed_off(now_ms),
+        };
+        if self.phase == Phase::Over {
+            return actions;
+        }
+        actions.extend(self.flush(now_ms));
+        if self.phase == Phase::Draining && !self.in_flight && !self.ledger.has_open() {
+            self.phase = Phase::Over;
+            actions.push(Action::End);
+        }
+        actions
+    }
+
+    fn assigned(&mut self, lanes: Vec<Lane>) -> Vec<Action> {
+        let requests = lanes.into_iter().map(|lane| self.request(lane, None)).collect();
+        self.claim(requests)
+    }
+
+    fn revoked(&mut self, lanes: Vec<Lane>) -> Vec<Action> {
+        for lane in &lanes {
+            self.lanes.remove(lane);
+            self.fences.remove(lane);
+            self.ledger.close(lane);
+        }
+        // What is in flight may still be committed: the next owner's claim waits for it and sees it.
+        vec![Action::Stop { lanes, revoked: true }]
+    }
+
+    fn prepared(&mut self, topic: &Arc<str>) -> Vec<Action> {
+        self.topics.insert(Arc::clone(topic));
+        let held = self.lanes.iter().filter(|(lane, state)| lane.topic == *topic && matches!(state, LaneState::Held(_)));
+        let lanes: Vec<Lane> = held.map(|(lane, _)| lane.clone()).collect();
+        lanes.into_iter().filter_map(|lane| self.start(&lane)).collect()
+    }
+
+    fn claimed(&mut self, asked: u64, answers: Vec<Claimed>) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let mut homeless = Vec::new();
+        for answer in answers {
+            let lane = match &answer {
+                Claimed::Held(claim) => claim.lane.clone(),
+                Claimed::NoPosition(lane) => lane.clone(),
+            };
+            // A lane that was revoked or asked for again since is none of this answer's business.
+            if !matches!(self.lanes.get(&lane), Some(LaneState::Claiming { asked: now }) if *now == asked) {
+                continue;
+            }
+            match answer {
+                Claimed::Held(claim) => {
+                    self.lanes.insert(lane.clone(), LaneState::Held(claim));
+                    actions.extend(self.start(&lane));
+                }
+                Claimed::NoPosition(lane) => homeless.push(lane),
+            }
+        }
+        if !homeless.is_empty() {
+            let asked = self.ask();
+            for lane in &homeless {
+                self.lanes.insert(lane.clone(), LaneState::FindingStart { asked });
+            }
+            actions.push(Action::FindStarts { asked, lanes: homeless });
+        }
+        actions
+    }
+
+    fn starts(&mut self, asked: u64, starts: &[(Lane, i64)]) -> Vec<Action> {
+        let mut requests = Vec::new();
+        for (lane, start) in starts {
+            if matches!(self.lanes.get(lane), Some(LaneState::FindingStart { asked: now }) if *now == asked) {
+                requests.push(self.request(lane.clone(), Some(*start)));
+            }
+        }
+        self.claim(requests)
+    }
+
+    fn start(&mut self, lane: &Lane) -> Option<Action> {
+        if !self.topics.contains(&lane.topic) || self.phase != Phase::Running {
+            return None;
+        }
+        let Some(LaneState::Held(claim)) = self.lanes.insert(lane.clone(), LaneState::Reading) else { return None };
+        self.ledger.open(claim.clone());
+        Some(Action::Start(claim))
+    }
+
+    fn written(&mut self, report: Report, now_ms: u64) -> Vec<Action> {
+        self.in_flight = false;
+        if let Some(error) = report.failure {
+            return self.fail(error);
+        }
+        let mut stopped = Vec::new();
+        for (segment, claim, fate) in report.segments {
+            let lane = segment.lane.clone();
+            // Still the same hold on the lane? Otherwise it has been revoked or claimed anew meanwhile.
+            let ours = self.ledger.claim(&lane).is_some_and(|c| c.epoch == claim.epoch);
+            match fate {
+                Fate::Committed => {
+                    self.ledger.committed(&lane, claim.epoch, segment.to);
+                    self.fences.remove(&lane);
+                }
+                Fate::Fenced { owner } if ours => {
+                    let fences = self.fences.entry(lane.clone()).or_default();
+                    *fences += 1;
+                    if *fences > FENCES_MAX {
+                        return self.fail(fenced(&lane, &owner));
+                    }
+                    let wait = RETRY_DELAY_MIN.saturating_mul(1 << (*fences).min(16)).min(RETRY_DELAY_MAX);
+                    self.give_up(&lane, now_ms + wait.as_millis() as u64);
+                    stopped.push(lane);
+                }
+                Fate::LostTail if ours => {
+                    self.give_up(&lane, now_ms);
+                    stopped.push(lane);
+                }
+                Fate::Fenced { .. } | Fate::LostTail => {}
+            }
+            self.ledger.recycle(segment);
+        }
+        let mut actions = Vec::new();
+        if !stopped.is_empty() {
+            actions.push(Action::Stop { lanes: stopped, revoked: false });
+        }
+        actions.extend(self.backed_off(now_ms));
+        actions
+    }
+
+    /// Drops our hold on a lane that the group still gives us; it is claimed again at `until_ms`.
+    fn give_up(&mut self, lane: &Lane, until_ms: u64) {
+        self.ledger.close(lane);
+        self.lanes.insert(lane.clone(), LaneState::Backoff { until_ms });
+    }
+
+    fn backed_off(&mut self, now_ms: u64) -> Vec<Action> {
+        let due = self.lanes.iter().filter(|(_, state)| matches!(state, LaneState::Backoff { until_ms } if *until_ms <= now_ms));
+        let lanes: Vec<Lane> = due.map(|(lane, _)| lane.clone()).collect();
+        let requests = lanes.into_iter().map(|lane| self.request(lane, None)).collect();
+        self.claim(requests)
+    }
+
+    fn drain(&mut self) -> Vec<Action> {
+        self.phase = Phase::Draining;
+        let lanes: Vec<Lane> = std::mem::take(&mut self.lanes).into_keys().collect();
+        vec![Action::Stop { lanes, revoked: false }]
+    }
+
+    fn fail(&mut self, error: Error) -> Vec<Action> {
+        self.phase = Phase::Over;
+        vec![Action::Fail(error)]
+    }
+
+    /// Sends what is open when the database is free and it has waited long enough.
+    fn flush(&mut self, now_ms: u64) -> Option<Action> {
+        if !self.ledger.has_open() {
+            self.opened_at_ms = None;
+            return None;
+        }
+        let opened_at = *self.opened_at_ms.get_or_insert(now_ms);
+        let full = self.phase == Phase::Draining
+            || self.ledger.open_rows() >= self.settings.flush_rows_max
+            || self.ledger.open_bytes() >= self.settings.flush_bytes_max;
+        if self.in_flight || !(full || now_ms >= opened_at + self.settings.linger_ms) {
+            return None;
+        }
+        self.in_flight = true;
+        self.opened_at_ms = None;
+        let (flush, claims) = self.ledger.take();
+        Some(Action::Write(flush, claims))
+    }
+
+    fn request(&self, lane: Lane, start: Option<i64>) -> ClaimRequest {
+        ClaimRequest { lane, start, decisions: self.settings.stateful }
+    }
+
+    fn claim(&mut self, requests: Vec<ClaimRequest>) -> Vec<Action> {
+        if requests.is_empty() || self.phase != Phase::Running {
+            return Vec::new();
+        }
+        let asked = self.ask();
+        for request in &requests {
+            self.lanes.insert(request.lane.clone(), LaneState::Claiming { asked });
+        }
+        vec![Action::Claim { asked, requests }]
+    }
+
+    fn ask(&mut self) -> u64 {
+        self.asked += 1;
+        self.asked
+    }
+}
+
+fn fenced(lane: &Lane, owner: &str) -> Error {
+    Error::new(Kind::Fenced, format!("worker {owner} took the position of {lane} {FENCES_MAX} times in a row"))
+}

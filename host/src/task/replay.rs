@@ -1,0 +1,143 @@
+//! Replay of a stateful lane with its output off, and the proof that it repeated what was recorded. Pure.
+//!
+//! Replay never decides anything: a record that fails must have a decision that says so, and a decision must
+//! meet a record that fails. At the end the running counts must agree with those of the position; a log that
+//! was compacted or changed shows there.
+
+use std::collections::BTreeSet;
+
+use crate::error::{Error, Kind, Result};
+use crate::record::{Claim, DecisionKind, Lane, RowError};
+
+/// The course of one replay.
+#[derive(Debug)]
+pub struct Replay {
+    lane: Lane,
+    until: i64,
+    expected: BTreeSet<(i64, i16)>,
+    records: u64,
+    rows: u64,
+    claim_records: u64,
+    claim_rows: u64,
+}
+
+impl Replay {
+    /// The replay that a claim asks for; None when the sink stands at the lane's start.
+    pub fn of(claim: &Claim) -> Option<Self> {
+        if claim.next_offset <= claim.start_offset {
+            return None;
+        }
+        let rejected = claim.decisions.iter().filter(|d| d.kind == DecisionKind::Rejected);
+        Some(Replay {
+            lane: claim.lane.clone(),
+            until: claim.next_offset,
+            expected: rejected.map(|d| (d.offset, d.stage.number())).collect(),
+            records: 0,
+            rows: 0,
+            claim_records: claim.records,
+            claim_rows: claim.rows,
+        })
+    }
+
+    /// The offset at which the replay ends.
+    pub fn until(&self) -> i64 {
+        self.until
+    }
+
+    /// Takes what a batch became: its records, the rows that left the chain, and the records that failed.
+    pub fn replayed(&mut self, records: usize, rows: usize, failed: &[(i64, RowError)]) -> Result<()> {
+        self.records += records as u64;
+        self.rows += rows as u64;
+        for (offset, error) in failed {
+            if !self.expected.remove(&(*offset, error.stage.number())) {
+                let message = format!(
+                    "replay of {}: the record at offset {offset} fails in {} ({}), which is not recorded",
+                    self.lane, error.stage, error.message
+                );
+                return Err(Error::new(Kind::Diverged, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the replay: everything recorded must have been met.
+    pub fn finish(self) -> Result<()> {
+        if let Some((offset, stage)) = self.expected.first() {
+            let stage = crate::record::Stage::from_number(*stage);
+            let message = format!("replay of {}: the record at offset {offset} no longer fails in {stage}", self.lane);
+            return Err(Error::new(Kind::Diverged, message));
+        }
+        if (self.records, self.rows) != (self.claim_records, self.claim_rows) {
+            let message = format!(
+                "replay of {} up to offset {} gave {} records and {} rows, but {} and {} were recorded",
+                self.lane, self.until, self.records, self.rows, self.claim_records, self.claim_rows
+            );
+            return Err(Error::new(Kind::Diverged, message));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+    use super::*;
+    use crate::record::{Decision, Stage};
+    use uuid::Uuid;
+
+    fn claim(decisions: &[i64]) -> Claim {
+        let decision = |offset: &i64| Decision {
+            offset: *offset,
+            kind: DecisionKind::Rejected,
+            stage: Stage::ValueConverter,
+            detail: String::new(),
+        };
+        Claim {
+            lane: Lane::new("t", 0),
+            epoch: 1,
+            token: Uuid::nil(),
+            next_offset: 10,
+            start_offset: 0,
+            records: 10,
+            rows: 9,
+            decisions: decisions.iter().map(decision).collect(),
+        }
+    }
+
+    fn failed(offset: i64) -> (i64, RowError) {
+        (offset, RowError { record: 0, stage: Stage::ValueConverter, field: None, message: "bad".into() })
+    }
+
+    #[test]
+    fn a_replay_that_repeats_what_was_recorded_passes() {
+        let mut replay = Replay::of(&claim(&[3])).unwrap();
+        replay.replayed(10, 9, &[failed(3)]).unwrap();
+        replay.finish().unwrap();
+    }
+
+    #[test]
+    fn each_divergence_is_told() {
+        let mut replay = Replay::of(&claim(&[])).unwrap();
+        let error = replay.replayed(10, 9, &[failed(3)]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "replay of t-0: the record at offset 3 fails in VALUE_CONVERTER (bad), which is not recorded"
+        );
+        let mut replay = Replay::of(&claim(&[3])).unwrap();
+        replay.replayed(10, 10, &[]).unwrap();
+        let error = replay.finish().unwrap_err();
+        assert_eq!(error.to_string(), "replay of t-0: the record at offset 3 no longer fails in VALUE_CONVERTER");
+        let mut replay = Replay::of(&claim(&[])).unwrap();
+        replay.replayed(9, 8, &[]).unwrap();
+        let error = replay.finish().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "replay of t-0 up to offset 10 gave 9 records and 8 rows, but 10 and 9 were recorded"
+        );
+    }
+
+    #[test]
+    fn a_lane_at_its_start_needs_no_replay() {
+        assert!(Replay::of(&Claim { next_offset: 0, ..claim(&[]) }).is_none());
+    }
+}
