@@ -4,6 +4,7 @@
 //! for more, so a future that is dropped half-way takes its connection with it.
 
 pub mod bind;
+pub mod cells;
 pub mod check;
 pub mod connect;
 pub mod copy;
