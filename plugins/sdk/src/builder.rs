@@ -300,7 +300,8 @@ number_store!(i64, f64);
 #[derive(Clone, Debug, Default)]
 pub struct DecimalStore {
     words: Vec<u64>,
-    pub(crate) scale: u8,
+    /// Digits after the point; `None` as long as there are only rows without a value.
+    pub(crate) scale: Option<u8>,
 }
 
 impl sealed::Sealed for DecimalStore {}
@@ -325,7 +326,7 @@ impl Store for DecimalStore {
 
     fn clear(&mut self) {
         self.words.clear();
-        self.scale = 0;
+        self.scale = None;
     }
 }
 
@@ -465,7 +466,7 @@ impl Shown for DecimalBuilder {
             nulls: self.nulls(),
             values: Values::Decimals {
                 words: &self.store.words,
-                scale: self.store.scale,
+                scale: self.store.scale.unwrap_or(0),
             },
         }
     }

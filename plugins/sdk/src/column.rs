@@ -307,30 +307,24 @@ impl<'a> Column<'a> {
     }
 
     /// The column as byte strings: binaries, and the bytes of texts without a look at their UTF-8.
-    /// Checks all offsets once.
+    /// Checks the offsets and ids of all rows once.
     pub fn binaries(&self) -> Result<Binaries<'a>, Failure> {
-        let view = self.unchecked_binaries("binaries or texts")?;
-        if view.slices.is_rising() {
-            Ok(view)
-        } else {
-            Err(broken("The offsets of a column of byte strings decrease"))
-        }
+        self.unchecked_binaries("binaries or texts").and_then(sound)
     }
 
-    /// The column as texts. Checks all offsets and the UTF-8 of all rows once.
+    /// The column as texts. Checks offsets, ids and UTF-8 of all rows once.
     pub fn texts(&self) -> Result<Texts<'a>, Failure> {
-        let Binaries { slices, ids, nulls } = self.unchecked_texts()?;
-        let whole = std::str::from_utf8(slices.bytes)
-            .ok()
-            .filter(|_| slices.is_rising());
-        let text = whole.filter(|text| {
+        let Binaries { slices, ids, nulls } = self.unchecked_texts().and_then(sound)?;
+        let is_whole = |text: &&str| {
             slices
                 .offsets
                 .iter()
                 .all(|offset| text.is_char_boundary(*offset as usize))
-        });
+        };
+        let text = std::str::from_utf8(slices.bytes).ok().filter(is_whole);
+        let text = text.ok_or_else(|| broken("A column of texts is not UTF-8"))?;
         Ok(Texts {
-            text: text.ok_or_else(|| broken("A column of texts is not UTF-8"))?,
+            text,
             slices,
             ids,
             nulls,
@@ -372,6 +366,21 @@ impl<'a> Column<'a> {
             nulls: self.nulls,
         })
     }
+}
+
+/// The view, once each of its rows is known to lie within its bytes.
+fn sound(view: Binaries<'_>) -> Result<Binaries<'_>, Failure> {
+    let stored = view.slices.len();
+    if !view.slices.is_rising() {
+        return Err(broken("The offsets of a column of byte strings decrease"));
+    }
+    if view
+        .ids
+        .is_some_and(|ids| ids.iter().any(|id| *id as usize >= stored))
+    {
+        return Err(broken("A dictionary has ids beyond its values"));
+    }
+    Ok(view)
 }
 
 fn broken(what: &str) -> Failure {

@@ -129,14 +129,18 @@ impl OutputColumn {
         let AnyBuilder::Decimals(builder) = &mut self.builder else {
             return Err(mismatch(&self.field, "a decimal"));
         };
-        if scale > 38 || !builder.is_empty() && builder.store.scale != scale {
+        if scale > 38 || builder.store.scale.is_some_and(|before| before != scale) {
+            let taken = builder
+                .store
+                .scale
+                .map_or_else(|| "0 to 38".to_owned(), |before| before.to_string());
             let message = format!(
-                "Output `{}` cannot take decimals of scale {scale} after those of scale {}: a call writes one scale of 0 to 38.",
-                self.field.path, builder.store.scale
+                "Output `{}` takes decimals of scale {taken} in this call, not {scale}.",
+                self.field.path
             );
             return Err(Failure::new(CODE_OUTPUT, message));
         }
-        builder.store.scale = scale;
+        builder.store.scale = Some(scale);
         Ok(builder)
     }
 
