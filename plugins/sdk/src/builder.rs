@@ -166,7 +166,20 @@ struct Bitmaps {
 
 impl Bitmaps {
     /// Notes row `row`, which is the next one.
+    #[inline]
     fn push(&mut self, row: usize, valid: bool, absent: bool) {
+        if !self.has_nulls || absent && !self.has_absent {
+            self.begin(row, absent);
+        }
+        self.validity.push(valid);
+        if self.has_absent {
+            self.absent.push(absent);
+        }
+    }
+
+    /// Begins the bitmaps that row `row` needs, and fills in the rows before it.
+    #[cold]
+    fn begin(&mut self, row: usize, absent: bool) {
         if !self.has_nulls {
             self.has_nulls = true;
             self.validity.fill(row, true);
@@ -174,10 +187,6 @@ impl Bitmaps {
         if absent && !self.has_absent {
             self.has_absent = true;
             self.absent.fill(row, false);
-        }
-        self.validity.push(valid);
-        if self.has_absent {
-            self.absent.push(absent);
         }
     }
 

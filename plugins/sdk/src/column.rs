@@ -251,6 +251,7 @@ impl<'a> Column<'a> {
         Ok(())
     }
 
+    #[cold]
     fn mismatch(&self, wanted: &str) -> Failure {
         Failure::new(
             CODE_COLUMN,
@@ -262,6 +263,7 @@ impl<'a> Column<'a> {
     }
 
     /// The column as integers or timestamps.
+    #[inline]
     pub fn int64s(&self) -> Result<Int64s<'a>, Failure> {
         match self.values {
             Values::Int64s(values) => Ok(Numbers {
@@ -273,6 +275,7 @@ impl<'a> Column<'a> {
     }
 
     /// The column as doubles.
+    #[inline]
     pub fn float64s(&self) -> Result<Float64s<'a>, Failure> {
         match self.values {
             Values::Float64s(values) => Ok(Numbers {
@@ -284,6 +287,7 @@ impl<'a> Column<'a> {
     }
 
     /// The column as booleans.
+    #[inline]
     pub fn booleans(&self) -> Result<Booleans<'a>, Failure> {
         match self.values {
             Values::Booleans(bits) => Ok(Booleans {
@@ -295,6 +299,7 @@ impl<'a> Column<'a> {
     }
 
     /// The column as decimals.
+    #[inline]
     pub fn decimals(&self) -> Result<Decimals<'a>, Failure> {
         match self.values {
             Values::Decimals { words, scale } => Ok(Decimals {
@@ -332,11 +337,13 @@ impl<'a> Column<'a> {
     }
 
     /// One row's bytes, without a look at the others.
+    #[inline]
     pub(crate) fn binary_at(&self, row: usize) -> Result<Cell<&'a [u8]>, Failure> {
         Ok(self.unchecked_binaries("binaries or texts")?.get(row))
     }
 
     /// One row's text, without a look at the others.
+    #[inline]
     pub(crate) fn text_at(&self, row: usize) -> Result<Cell<&'a str>, Failure> {
         Ok(match self.unchecked_texts()?.get(row) {
             Cell::Value(bytes) => Cell::Value(
@@ -347,6 +354,7 @@ impl<'a> Column<'a> {
         })
     }
 
+    #[inline]
     fn unchecked_texts(&self) -> Result<Binaries<'a>, Failure> {
         match self.values {
             Values::Binaries(_) => Err(self.mismatch("texts")),
@@ -354,6 +362,7 @@ impl<'a> Column<'a> {
         }
     }
 
+    #[inline]
     fn unchecked_binaries(&self, wanted: &str) -> Result<Binaries<'a>, Failure> {
         let (slices, ids) = match self.values {
             Values::Texts(slices) | Values::Binaries(slices) => (slices, None),

@@ -14,5 +14,6 @@ mod describe;
 mod guest;
 mod kit;
 mod laws;
+mod notional;
 mod output;
 mod settings;
