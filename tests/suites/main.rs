@@ -8,6 +8,7 @@
     clippy::indexing_slicing,
     reason = "a test that meets what it does not expect must fail at once"
 )]
+#![allow(clippy::disallowed_methods, reason = "tests live in real time")]
 
 mod rig;
 mod tidy;
