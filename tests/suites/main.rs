@@ -10,5 +10,6 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests live in real time")]
 
+mod examples;
 mod rig;
 mod tidy;

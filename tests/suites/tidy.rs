@@ -142,7 +142,10 @@ fn files_and_functions_stay_small() {
 fn nothing_forbidden_is_written() {
     let mut wrong = Vec::new();
     // Clippy's settings name what they forbid.
-    for file in files().into_iter().filter(|file| file.path != ".clippy.toml") {
+    for file in files()
+        .into_iter()
+        .filter(|file| file.path != ".clippy.toml")
+    {
         for (head, tail, why) in FORBIDDEN {
             let phrase = format!("{head}{tail}");
             let found: Vec<usize> = if phrase.chars().all(char::is_alphabetic) {

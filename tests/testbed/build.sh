@@ -19,7 +19,7 @@ build_weir() {
   build_folder
   export WEIR_BIN=$CARGO_TARGET_DIR/release/weir WEIR_PLUGINS=$CARGO_TARGET_DIR/plugins
   say "building weir (the first time takes about ten minutes)"
-  (cd "$repository" && cargo build --release --bin weir) || die "weir could not be built"
+  (cd "$repository" && cargo build --release --workspace --bin weir) || die "weir could not be built"
   local plugin
   for plugin in "$@"; do
     say "building plugin $plugin"
