@@ -12,6 +12,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// After `limit`: a sentence with `what` and the last error of `look`.
+#[allow(clippy::disallowed_methods, reason = "tests live in real time")]
 pub async fn eventually<T>(
     what: &str,
     limit: Duration,

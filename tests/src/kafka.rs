@@ -284,7 +284,7 @@ impl Kafka {
             match consumer.poll(WAIT) {
                 Some(Ok(message)) => records.push(stored(&message)),
                 Some(Err(KafkaError::PartitionEOF(ended))) => {
-                    unread.retain(|&partition| partition != ended)
+                    unread.retain(|&partition| partition != ended);
                 }
                 Some(Err(error)) => return Err(error.into()),
                 None => bail!("topic {topic} was silent for {WAIT:?}"),

@@ -8,5 +8,6 @@ pub mod kafka;
 pub mod logs;
 pub mod proxy;
 pub mod rest;
+pub mod sma_cases;
 pub mod wire;
 pub mod worker;

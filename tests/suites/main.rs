@@ -8,6 +8,8 @@
     clippy::indexing_slicing,
     reason = "a test that meets what it does not expect must fail at once"
 )]
+#![allow(clippy::disallowed_methods, reason = "tests live in real time")]
 
+mod examples;
 mod rig;
 mod tidy;

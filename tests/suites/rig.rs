@@ -2,6 +2,7 @@
 
 mod kafka;
 mod proxy;
+mod worker;
 
 use std::time::Duration;
 

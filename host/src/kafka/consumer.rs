@@ -4,6 +4,7 @@
 //! lane is taken up later, when its position has been claimed, by [`Consumer::start`]. A revocation is answered
 //! when the task says so by [`Consumer::stop`]; the client waits for that.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -48,7 +49,15 @@ pub const COMMIT_MARK: &str = "weir";
 /// Callback state: what the client's callbacks leave for the task's thread.
 pub struct GroupContext {
     events: Mutex<Vec<GroupEvent>>,
+    /// Set when the consumer goes: nobody will answer a revocation any more.
+    closing: AtomicBool,
     waker: Waker,
+}
+
+impl std::fmt::Debug for GroupContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GroupContext").field("events", &self.events).finish_non_exhaustive()
+    }
 }
 
 impl ClientContext for GroupContext {
@@ -70,6 +79,9 @@ impl ConsumerContext for GroupContext {
             }
             GroupEvent::Assigned(named)
         } else {
+            if self.closing.load(Ordering::Acquire) {
+                give_everything_back(consumer, cooperative);
+            }
             GroupEvent::Revoked(named)
         };
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
@@ -81,6 +93,17 @@ impl ConsumerContext for GroupContext {
             // Only lag tools read these offsets.
             tracing::debug!(%error, "commit offsets to the group");
         }
+    }
+}
+
+/// Answers a revocation while the client closes: it would wait for the answer for ever.
+fn give_everything_back(consumer: &BaseConsumer<GroupContext>, cooperative: bool) {
+    let answer = match consumer.assignment() {
+        Ok(all) if cooperative => consumer.incremental_unassign(&all),
+        _ => consumer.unassign(),
+    };
+    if let Err(error) = answer {
+        tracing::warn!(%error, "give partitions back");
     }
 }
 
@@ -105,7 +128,7 @@ impl std::fmt::Debug for ClientHandle {
 impl Consumer {
     /// Creates the client and subscribes. `waker` is called when there is something to serve or read.
     pub fn new(settings: &ConsumerSettings, waker: &Waker) -> Result<Self> {
-        let context = GroupContext { events: Mutex::new(Vec::new()), waker: Arc::clone(waker) };
+        let context = GroupContext { events: Mutex::new(Vec::new()), closing: AtomicBool::new(false), waker: Arc::clone(waker) };
         let mut client = BaseConsumer::from_config_and_context(&settings.client_config(), context)
             .map_err(|e| Error::caused(Kind::Config, "create the Kafka consumer", e))?;
         let on_group_event = Arc::clone(waker);
@@ -200,14 +223,15 @@ impl Consumer {
         super::offsets::cached_end(&self.client.0, lane)
     }
 
-    /// Leaves the group for good; lanes are free at once for others. Waits for the broker within the client.
-    pub fn unsubscribe(&mut self) {
-        self.started.clear();
-        self.client.0.unsubscribe();
-    }
-
     fn is_cooperative(&self) -> bool {
         matches!(self.client.0.rebalance_protocol(), RebalanceProtocol::Cooperative)
+    }
+}
+
+impl Drop for Consumer {
+    /// Leaves the group. The client itself closes when the last payload that was read from it is gone.
+    fn drop(&mut self) {
+        self.client.0.client().context().closing.store(true, Ordering::Release);
     }
 }
 

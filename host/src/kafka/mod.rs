@@ -8,6 +8,9 @@ pub mod offsets;
 pub mod producer;
 pub mod settings;
 
+#[cfg(test)]
+mod consumer_tests;
+
 pub use consumer::{Consumer, GroupEvent, ReadError, Waker};
 pub use settings::ConsumerSettings;
 

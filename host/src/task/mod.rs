@@ -566,7 +566,6 @@ impl Task {
         self.report();
         self.slots.clear();
         self.pending.clear();
-        self.consumer.unsubscribe();
         // Also ends a flush that did not finish in time: its lanes' next owner reads what became of it.
         let _ = self.abandon.send(true);
         drop(self.requests);

@@ -65,3 +65,6 @@ impl Plugin for Identity {
 }
 
 weir_plugin_sdk::export!(Identity);
+
+#[cfg(test)]
+mod tests;

@@ -61,6 +61,7 @@ impl<'a> Batch<'a> {
     }
 
     /// The position of the field with this path.
+    #[inline]
     pub fn position(&self, path: &str) -> Result<usize, Failure> {
         self.fields
             .iter()
@@ -72,6 +73,7 @@ impl<'a> Batch<'a> {
     }
 
     /// The column at this position of the plan.
+    #[inline]
     pub fn column(&self, position: usize) -> Result<&'a Column<'a>, Failure> {
         self.columns.get(position).ok_or_else(|| {
             let message = format!(
@@ -133,36 +135,43 @@ impl<'a> Row<'a> {
         self.index
     }
 
+    #[inline]
     fn column(&self, path: &str) -> Result<&'a Column<'a>, Failure> {
         self.batch.column(self.batch.position(path)?)
     }
 
     /// The integer, or the timestamp in µs.
+    #[inline]
     pub fn int64(&self, path: &str) -> Result<Cell<i64>, Failure> {
         Ok(self.column(path)?.int64s()?.get(self.index))
     }
 
     /// The double.
+    #[inline]
     pub fn float64(&self, path: &str) -> Result<Cell<f64>, Failure> {
         Ok(self.column(path)?.float64s()?.get(self.index))
     }
 
     /// The boolean.
+    #[inline]
     pub fn boolean(&self, path: &str) -> Result<Cell<bool>, Failure> {
         Ok(self.column(path)?.booleans()?.get(self.index))
     }
 
     /// The decimal.
+    #[inline]
     pub fn decimal(&self, path: &str) -> Result<Cell<Decimal>, Failure> {
         Ok(self.column(path)?.decimals()?.get(self.index))
     }
 
     /// The byte string, or the bytes of a text.
+    #[inline]
     pub fn binary(&self, path: &str) -> Result<Cell<&'a [u8]>, Failure> {
         self.column(path)?.binary_at(self.index)
     }
 
     /// The text.
+    #[inline]
     pub fn text(&self, path: &str) -> Result<Cell<&'a str>, Failure> {
         self.column(path)?.text_at(self.index)
     }

@@ -166,7 +166,20 @@ struct Bitmaps {
 
 impl Bitmaps {
     /// Notes row `row`, which is the next one.
+    #[inline]
     fn push(&mut self, row: usize, valid: bool, absent: bool) {
+        if !self.has_nulls || absent && !self.has_absent {
+            self.begin(row, absent);
+        }
+        self.validity.push(valid);
+        if self.has_absent {
+            self.absent.push(absent);
+        }
+    }
+
+    /// Begins the bitmaps that row `row` needs, and fills in the rows before it.
+    #[cold]
+    fn begin(&mut self, row: usize, absent: bool) {
         if !self.has_nulls {
             self.has_nulls = true;
             self.validity.fill(row, true);
@@ -174,10 +187,6 @@ impl Bitmaps {
         if absent && !self.has_absent {
             self.has_absent = true;
             self.absent.fill(row, false);
-        }
-        self.validity.push(valid);
-        if self.has_absent {
-            self.absent.push(absent);
         }
     }
 
@@ -300,7 +309,8 @@ number_store!(i64, f64);
 #[derive(Clone, Debug, Default)]
 pub struct DecimalStore {
     words: Vec<u64>,
-    pub(crate) scale: u8,
+    /// Digits after the point; `None` as long as there are only rows without a value.
+    pub(crate) scale: Option<u8>,
 }
 
 impl sealed::Sealed for DecimalStore {}
@@ -325,7 +335,7 @@ impl Store for DecimalStore {
 
     fn clear(&mut self) {
         self.words.clear();
-        self.scale = 0;
+        self.scale = None;
     }
 }
 
@@ -465,7 +475,7 @@ impl Shown for DecimalBuilder {
             nulls: self.nulls(),
             values: Values::Decimals {
                 words: &self.store.words,
-                scale: self.store.scale,
+                scale: self.store.scale.unwrap_or(0),
             },
         }
     }

@@ -251,6 +251,7 @@ impl<'a> Column<'a> {
         Ok(())
     }
 
+    #[cold]
     fn mismatch(&self, wanted: &str) -> Failure {
         Failure::new(
             CODE_COLUMN,
@@ -262,6 +263,7 @@ impl<'a> Column<'a> {
     }
 
     /// The column as integers or timestamps.
+    #[inline]
     pub fn int64s(&self) -> Result<Int64s<'a>, Failure> {
         match self.values {
             Values::Int64s(values) => Ok(Numbers {
@@ -273,6 +275,7 @@ impl<'a> Column<'a> {
     }
 
     /// The column as doubles.
+    #[inline]
     pub fn float64s(&self) -> Result<Float64s<'a>, Failure> {
         match self.values {
             Values::Float64s(values) => Ok(Numbers {
@@ -284,6 +287,7 @@ impl<'a> Column<'a> {
     }
 
     /// The column as booleans.
+    #[inline]
     pub fn booleans(&self) -> Result<Booleans<'a>, Failure> {
         match self.values {
             Values::Booleans(bits) => Ok(Booleans {
@@ -295,6 +299,7 @@ impl<'a> Column<'a> {
     }
 
     /// The column as decimals.
+    #[inline]
     pub fn decimals(&self) -> Result<Decimals<'a>, Failure> {
         match self.values {
             Values::Decimals { words, scale } => Ok(Decimals {
@@ -307,30 +312,24 @@ impl<'a> Column<'a> {
     }
 
     /// The column as byte strings: binaries, and the bytes of texts without a look at their UTF-8.
-    /// Checks all offsets once.
+    /// Checks the offsets and ids of all rows once.
     pub fn binaries(&self) -> Result<Binaries<'a>, Failure> {
-        let view = self.unchecked_binaries("binaries or texts")?;
-        if view.slices.is_rising() {
-            Ok(view)
-        } else {
-            Err(broken("The offsets of a column of byte strings decrease"))
-        }
+        self.unchecked_binaries("binaries or texts").and_then(sound)
     }
 
-    /// The column as texts. Checks all offsets and the UTF-8 of all rows once.
+    /// The column as texts. Checks offsets, ids and UTF-8 of all rows once.
     pub fn texts(&self) -> Result<Texts<'a>, Failure> {
-        let Binaries { slices, ids, nulls } = self.unchecked_texts()?;
-        let whole = std::str::from_utf8(slices.bytes)
-            .ok()
-            .filter(|_| slices.is_rising());
-        let text = whole.filter(|text| {
+        let Binaries { slices, ids, nulls } = self.unchecked_texts().and_then(sound)?;
+        let is_whole = |text: &&str| {
             slices
                 .offsets
                 .iter()
                 .all(|offset| text.is_char_boundary(*offset as usize))
-        });
+        };
+        let text = std::str::from_utf8(slices.bytes).ok().filter(is_whole);
+        let text = text.ok_or_else(|| broken("A column of texts is not UTF-8"))?;
         Ok(Texts {
-            text: text.ok_or_else(|| broken("A column of texts is not UTF-8"))?,
+            text,
             slices,
             ids,
             nulls,
@@ -338,11 +337,13 @@ impl<'a> Column<'a> {
     }
 
     /// One row's bytes, without a look at the others.
+    #[inline]
     pub(crate) fn binary_at(&self, row: usize) -> Result<Cell<&'a [u8]>, Failure> {
         Ok(self.unchecked_binaries("binaries or texts")?.get(row))
     }
 
     /// One row's text, without a look at the others.
+    #[inline]
     pub(crate) fn text_at(&self, row: usize) -> Result<Cell<&'a str>, Failure> {
         Ok(match self.unchecked_texts()?.get(row) {
             Cell::Value(bytes) => Cell::Value(
@@ -353,6 +354,7 @@ impl<'a> Column<'a> {
         })
     }
 
+    #[inline]
     fn unchecked_texts(&self) -> Result<Binaries<'a>, Failure> {
         match self.values {
             Values::Binaries(_) => Err(self.mismatch("texts")),
@@ -360,6 +362,7 @@ impl<'a> Column<'a> {
         }
     }
 
+    #[inline]
     fn unchecked_binaries(&self, wanted: &str) -> Result<Binaries<'a>, Failure> {
         let (slices, ids) = match self.values {
             Values::Texts(slices) | Values::Binaries(slices) => (slices, None),
@@ -372,6 +375,21 @@ impl<'a> Column<'a> {
             nulls: self.nulls,
         })
     }
+}
+
+/// The view, once each of its rows is known to lie within its bytes.
+fn sound(view: Binaries<'_>) -> Result<Binaries<'_>, Failure> {
+    let stored = view.slices.len();
+    if !view.slices.is_rising() {
+        return Err(broken("The offsets of a column of byte strings decrease"));
+    }
+    if view
+        .ids
+        .is_some_and(|ids| ids.iter().any(|id| *id as usize >= stored))
+    {
+        return Err(broken("A dictionary has ids beyond its values"));
+    }
+    Ok(view)
 }
 
 fn broken(what: &str) -> Failure {

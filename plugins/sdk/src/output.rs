@@ -71,6 +71,7 @@ impl Output {
     }
 
     /// The column at this position of the plan's outputs.
+    #[inline]
     pub fn column(&mut self, position: usize) -> Result<&mut OutputColumn, Failure> {
         let fields = self.columns.len();
         self.columns
@@ -79,11 +80,13 @@ impl Output {
     }
 
     /// The integers or timestamps at this position of the plan's outputs.
+    #[inline]
     pub fn int64(&mut self, position: usize) -> Result<&mut Int64Builder, Failure> {
         self.column(position)?.int64s()
     }
 
     /// The doubles at this position of the plan's outputs.
+    #[inline]
     pub fn float64(&mut self, position: usize) -> Result<&mut Float64Builder, Failure> {
         self.column(position)?.float64s()
     }
@@ -94,6 +97,7 @@ impl Output {
     }
 
     /// The texts at this position of the plan's outputs.
+    #[inline]
     pub fn text(&mut self, position: usize) -> Result<&mut TextBuilder, Failure> {
         self.column(position)?.texts()
     }
@@ -126,6 +130,7 @@ impl Output {
     }
 
     /// Begins an output row that continues input row `origin`; fields that are not set are absent.
+    #[inline]
     pub fn row(&mut self, origin: usize) -> RowWriter<'_> {
         self.row_wise = true;
         self.origins.push(origin);
@@ -198,6 +203,7 @@ impl Output {
     }
 }
 
+#[cold]
 fn beyond(position: usize, fields: usize) -> Failure {
     Failure::new(
         CODE_OUTPUT,
@@ -216,6 +222,7 @@ impl RowWriter<'_> {
     ///
     /// # Errors
     /// A path that the plan does not write, a value of another kind, a field set twice.
+    #[inline]
     pub fn set<'v>(self, path: &str, value: impl Into<Value<'v>>) -> Result<Self, Failure> {
         let position = self
             .output
@@ -232,6 +239,7 @@ impl RowWriter<'_> {
     }
 
     /// Sets the field at this position of the plan's outputs, like [`set`](Self::set) and without the look-up.
+    #[inline]
     pub fn set_at<'v>(self, position: usize, value: impl Into<Value<'v>>) -> Result<Self, Failure> {
         let row = self.output.origins.rows.len().saturating_sub(1);
         self.output.column(position)?.set(row, value.into())?;

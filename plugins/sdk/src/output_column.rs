@@ -58,6 +58,7 @@ impl OutputColumn {
     }
 
     /// The number of rows pushed.
+    #[inline]
     pub fn len(&self) -> usize {
         each!(&self.builder, builder => builder.len())
     }
@@ -85,6 +86,7 @@ impl OutputColumn {
     }
 
     /// The builder of integers or timestamps.
+    #[inline]
     pub fn int64s(&mut self) -> Result<&mut Int64Builder, Failure> {
         match &mut self.builder {
             AnyBuilder::Int64s(builder) => Ok(builder),
@@ -93,6 +95,7 @@ impl OutputColumn {
     }
 
     /// The builder of doubles.
+    #[inline]
     pub fn float64s(&mut self) -> Result<&mut Float64Builder, Failure> {
         match &mut self.builder {
             AnyBuilder::Float64s(builder) => Ok(builder),
@@ -101,6 +104,7 @@ impl OutputColumn {
     }
 
     /// The builder of booleans.
+    #[inline]
     pub fn booleans(&mut self) -> Result<&mut BooleanBuilder, Failure> {
         match &mut self.builder {
             AnyBuilder::Booleans(builder) => Ok(builder),
@@ -109,6 +113,7 @@ impl OutputColumn {
     }
 
     /// The builder of texts.
+    #[inline]
     pub fn texts(&mut self) -> Result<&mut TextBuilder, Failure> {
         match &mut self.builder {
             AnyBuilder::Texts(builder) => Ok(builder),
@@ -117,6 +122,7 @@ impl OutputColumn {
     }
 
     /// The builder of byte strings.
+    #[inline]
     pub fn binaries(&mut self) -> Result<&mut BinaryBuilder, Failure> {
         match &mut self.builder {
             AnyBuilder::Binaries(builder) => Ok(builder),
@@ -129,14 +135,18 @@ impl OutputColumn {
         let AnyBuilder::Decimals(builder) = &mut self.builder else {
             return Err(mismatch(&self.field, "a decimal"));
         };
-        if scale > 38 || !builder.is_empty() && builder.store.scale != scale {
+        if scale > 38 || builder.store.scale.is_some_and(|before| before != scale) {
+            let taken = builder
+                .store
+                .scale
+                .map_or_else(|| "0 to 38".to_owned(), |before| before.to_string());
             let message = format!(
-                "Output `{}` cannot take decimals of scale {scale} after those of scale {}: a call writes one scale of 0 to 38.",
-                self.field.path, builder.store.scale
+                "Output `{}` takes decimals of scale {taken} in this call, not {scale}.",
+                self.field.path
             );
             return Err(Failure::new(CODE_OUTPUT, message));
         }
-        builder.store.scale = scale;
+        builder.store.scale = Some(scale);
         Ok(builder)
     }
 
@@ -170,12 +180,15 @@ impl OutputColumn {
     }
 
     /// Sets row `row`, which is the last one begun; rows since the last set are absent.
+    #[inline]
     pub(crate) fn set(&mut self, row: usize, value: Value<'_>) -> Result<(), Failure> {
-        if self.len() > row {
-            let message = format!("Output `{}` was set twice in one row.", self.field.path);
-            return Err(Failure::new(CODE_OUTPUT, message));
+        let len = self.len();
+        if len > row {
+            return Err(set_twice(&self.field));
         }
-        self.pad(row);
+        if len < row {
+            self.pad(row);
+        }
         match value {
             Value::Absent => self.pad(row + 1),
             Value::Null => each!(&mut self.builder, builder => builder.push_null()),
@@ -190,6 +203,15 @@ impl OutputColumn {
     }
 }
 
+#[cold]
+fn set_twice(field: &Field) -> Failure {
+    Failure::new(
+        CODE_OUTPUT,
+        format!("Output `{}` was set twice in one row.", field.path),
+    )
+}
+
+#[cold]
 fn mismatch(field: &Field, wanted: &str) -> Failure {
     Failure::new(
         CODE_OUTPUT,

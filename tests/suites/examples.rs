@@ -1,0 +1,72 @@
+//! The examples do what their pages say, with small counts.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use weir_tests::db::Db;
+use weir_tests::environment::{BROKERS, repository, variable};
+
+/// Runs an example; returns its standard output.
+fn run(example: &str, flags: &[&str]) -> Result<String> {
+    let command = repository().join("examples").join(example).join("run");
+    let ended = Command::new(&command)
+        .args(flags)
+        .output()
+        .with_context(|| format!("start {}", command.display()))?;
+    let (output, complaints) = (
+        String::from_utf8(ended.stdout)?,
+        String::from_utf8_lossy(&ended.stderr).into_owned(),
+    );
+    anyhow::ensure!(
+        ended.status.success(),
+        "{example} ended with {}:\n{output}\n{complaints}",
+        ended.status
+    );
+    Ok(output)
+}
+
+fn last_line(output: &str) -> &str {
+    output.lines().next_back().unwrap_or_default()
+}
+
+#[test]
+fn quickstart_verifies_what_it_streamed() -> Result<()> {
+    let output = run("quickstart", &["--records", "20000"])?;
+    assert_eq!(
+        last_line(&output),
+        "verified: 20000 rows, 0 missing, 0 duplicated, 0 wrong"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn quickstart_takes_servers_of_ones_own() -> Result<()> {
+    let (brokers, db) = (variable(BROKERS)?, Db::postgres("quickstart").await?);
+    let output = run(
+        "quickstart",
+        &[
+            "--records",
+            "20000",
+            "--brokers",
+            &brokers,
+            "--database-url",
+            &db.url(),
+        ],
+    )?;
+    assert_eq!(
+        last_line(&output),
+        "verified: 20000 rows, 0 missing, 0 duplicated, 0 wrong"
+    );
+    assert_eq!(db.count("ticks_sma").await?, 20_000);
+    Ok(())
+}
+
+#[test]
+fn stocks_end_with_the_rows_that_were_expected() -> Result<()> {
+    let output = run("stocks", &[])?;
+    assert_eq!(
+        last_line(&output),
+        "verified: 5105 rows, 0 missing, 0 duplicated, 0 wrong"
+    );
+    Ok(())
+}
