@@ -12,4 +12,6 @@
 
 mod examples;
 mod rig;
+mod roundtrip;
+mod sink_contract;
 mod tidy;

@@ -37,7 +37,12 @@ pub fn judge(claim: &Claim, from: i64, to: i64, row: Option<&PositionRow>) -> Ve
         };
     }
     if row.epoch < claim.epoch {
+        // Epochs only grow, so the database went back in time; whose claim that was does not matter.
         return lost;
+    }
+    if row.token == claim.token {
+        let epochs = (row.epoch, claim.epoch);
+        return Verdict::Halt(format!("the position has epoch {}, under the token of epoch {}", epochs.0, epochs.1));
     }
     Verdict::Fenced { owner: row.owner.clone() }
 }
@@ -51,8 +56,8 @@ mod tests {
     const MINE: Uuid = Uuid::from_u128(1);
     const OTHER: Uuid = Uuid::from_u128(2);
 
-    fn check(row: Option<(i64, Uuid, i64)>) -> Verdict {
-        let claim = Claim {
+    fn claim() -> Claim {
+        Claim {
             lane: Lane::new("t", 0),
             epoch: 5,
             token: MINE,
@@ -61,23 +66,40 @@ mod tests {
             records: 0,
             rows: 0,
             decisions: vec![],
-        };
-        let row =
-            row.map(|(epoch, token, next_offset)| PositionRow { epoch, token, next_offset, owner: "w2".to_owned() });
-        judge(&claim, 10, 20, row.as_ref())
+        }
     }
 
     #[test]
-    fn every_row_has_one_verdict() {
-        assert_eq!(check(Some((5, MINE, 10))), Verdict::SendAgain);
-        assert_eq!(check(Some((5, MINE, 20))), Verdict::Committed);
-        assert_eq!(check(Some((5, MINE, 7))), Verdict::LostTail { next_offset: Some(7) });
-        assert_eq!(check(Some((4, OTHER, 10))), Verdict::LostTail { next_offset: Some(10) });
-        assert_eq!(check(Some((4, OTHER, 20))), Verdict::LostTail { next_offset: Some(20) });
-        assert_eq!(check(Some((6, OTHER, 10))), Verdict::Fenced { owner: "w2".to_owned() });
-        assert_eq!(check(Some((5, OTHER, 20))), Verdict::Fenced { owner: "w2".to_owned() });
-        assert_eq!(check(None), Verdict::LostTail { next_offset: None });
-        assert!(matches!(check(Some((5, MINE, 15))), Verdict::Halt(_)));
-        assert!(matches!(check(Some((5, MINE, 21))), Verdict::Halt(_)));
+    fn every_combination_of_epoch_token_and_offset_has_its_verdict() {
+        let lost = |at| Verdict::LostTail { next_offset: Some(at) };
+        let fenced = || Verdict::Fenced { owner: "w2".to_owned() };
+        let foreign = |at| {
+            let sentence = "neither 10 nor 20, under this worker's own claim";
+            Verdict::Halt(format!("the position is {at}, {sentence}"))
+        };
+        let future =
+            || Verdict::Halt("the position has epoch 6, under the token of epoch 5".to_owned());
+        // Offsets: below from, from, between, to, beyond to.
+        let offsets = [7, 10, 15, 20, 21];
+        let table = [
+            (4, MINE, offsets.map(lost)),
+            (4, OTHER, offsets.map(lost)),
+            (5, MINE, [lost(7), Verdict::SendAgain, foreign(15), Verdict::Committed, foreign(21)]),
+            (5, OTHER, offsets.map(|_| fenced())),
+            (6, MINE, offsets.map(|_| future())),
+            (6, OTHER, offsets.map(|_| fenced())),
+        ];
+        for (epoch, token, verdicts) in table {
+            for (next_offset, expected) in offsets.into_iter().zip(verdicts) {
+                let row = PositionRow { epoch, token, next_offset, owner: "w2".to_owned() };
+                let found = judge(&claim(), 10, 20, Some(&row));
+                assert_eq!(found, expected, "epoch {epoch} at {next_offset}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_gone_is_a_tail_that_is_lost_whole() {
+        assert_eq!(judge(&claim(), 10, 20, None), Verdict::LostTail { next_offset: None });
     }
 }

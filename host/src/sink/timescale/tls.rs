@@ -9,7 +9,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 
 use super::url::Address;
 use crate::error::{Error, Kind, Result};
@@ -43,7 +45,9 @@ pub fn client_config(address: &Address) -> Result<ClientConfig> {
     };
     let chain = certificates(certificate)?;
     let own_key = PrivateKeyDer::from_pem_file(key).map_err(|e| unreadable(key, e))?;
-    builder.with_client_auth_cert(chain, own_key).map_err(|e| unreadable(certificate, e))
+    builder
+        .with_client_auth_cert(chain, own_key)
+        .map_err(|e| unreadable(certificate, e))
 }
 
 /// The library's own verifier over the address's roots.
@@ -65,17 +69,28 @@ fn chain(address: &Address, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPki
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let found =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let found = found.map_err(|e| unreadable(path, e))?;
     if found.is_empty() {
-        let message = format!("the file {} of connection.url holds no certificate in PEM form", path.display());
+        let message = format!(
+            "the file {} of connection.url holds no certificate in PEM form",
+            path.display()
+        );
         return Err(Error::new(Kind::DatabaseDenied, message));
     }
     Ok(found)
 }
 
 fn unreadable(path: &Path, cause: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::caused(Kind::DatabaseDenied, format!("the file {} of connection.url cannot be used", path.display()), cause)
+    Error::caused(
+        Kind::DatabaseDenied,
+        format!(
+            "the file {} of connection.url cannot be used",
+            path.display()
+        ),
+        cause,
+    )
 }
 
 /// Accepts any certificate; the handshake must still be signed with its key.
@@ -100,7 +115,12 @@ impl ServerCertVerifier for Unverified {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            cert,
+            dss,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -109,7 +129,12 @@ impl ServerCertVerifier for Unverified {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            cert,
+            dss,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -130,7 +155,10 @@ impl ServerCertVerifier for ChainOnly {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+        match self
+            .0
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),
@@ -160,3 +188,7 @@ impl ServerCertVerifier for ChainOnly {
         self.0.supported_verify_schemes()
     }
 }
+
+#[cfg(test)]
+#[path = "tls_tests.rs"]
+mod tests;

@@ -56,7 +56,9 @@ pub fn parse(url: &str) -> Result<Address> {
         Some(rest) => (true, rest),
         None => (false, url),
     };
-    let rest = ["postgres://", "postgresql://"].into_iter().find_map(|scheme| rest.strip_prefix(scheme));
+    let rest = ["postgres://", "postgresql://"]
+        .into_iter()
+        .find_map(|scheme| rest.strip_prefix(scheme));
     let rest = rest.ok_or_else(|| {
         invalid("it begins with neither postgres:// nor jdbc:postgresql://, as in postgres://user@host:5432/database")
     })?;
@@ -69,8 +71,9 @@ pub fn parse(url: &str) -> Result<Address> {
             passed.extend(parameter(name, value, jdbc)?);
         }
     }
-    let mut config: Config =
-        format!("postgres://{place}?{}", passed.join("&")).parse().map_err(|e: tokio_postgres::Error| {
+    let mut config: Config = format!("postgres://{place}?{}", passed.join("&"))
+        .parse()
+        .map_err(|e: tokio_postgres::Error| {
             Error::caused(Kind::Config, "connection.url cannot be read", e)
         })?;
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
@@ -85,18 +88,26 @@ fn parameter(name: &str, value: &str, jdbc: bool) -> Result<Option<String>> {
         return Ok(Some(format!("{name}={value}")));
     }
     // weir writes, so it always asks for a server that takes writes.
-    if matches!((name, value), ("target_session_attrs", "read-write" | "any" | "primary")) {
+    if matches!(
+        (name, value),
+        ("target_session_attrs", "read-write" | "any" | "primary")
+    ) {
         return Ok(None);
     }
     if !jdbc {
-        return Err(invalid(&format!("it has the unknown parameter {name}={value}")));
+        return Err(invalid(&format!(
+            "it has the unknown parameter {name}={value}"
+        )));
     }
     if name == "currentSchema" {
         return Ok(Some(format!("options=-csearch_path%3D{value}")));
     }
     let known = JDBC_NAMES.iter().find(|(jdbc_name, _)| *jdbc_name == name);
     if known.is_none() {
-        tracing::debug!(parameter = name, "connection.url has a parameter of the JDBC driver that weir does not use");
+        tracing::debug!(
+            parameter = name,
+            "connection.url has a parameter of the JDBC driver that weir does not use"
+        );
     }
     Ok(known.map(|(_, own)| format!("{own}={value}")))
 }
@@ -119,7 +130,9 @@ impl TlsSettings {
             // JDBC's ssl=true means what libpq calls verify-full.
             "ssl" if jdbc => {
                 let verified = matches!(value, "" | "true");
-                self.mode.get_or_insert_with(|| if verified { "verify-full" } else { "disable" }.to_owned());
+                self.mode.get_or_insert_with(|| {
+                    if verified { "verify-full" } else { "disable" }.to_owned()
+                });
             }
             "sslrootcert" => self.root = Some(path()?),
             "sslcert" => self.certificate = Some(path()?),
@@ -151,7 +164,12 @@ impl TlsSettings {
             (None, None) => None,
             _ => return Err(invalid("sslcert and sslkey are only of use together")),
         };
-        Ok(Address { config, verify, root_certificate, client_certificate })
+        Ok(Address {
+            config,
+            verify,
+            root_certificate,
+            client_certificate,
+        })
     }
 }
 
@@ -161,8 +179,14 @@ fn decode(value: &str) -> Result<String> {
     let mut parts = value.split('%');
     bytes.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
     for part in parts {
-        let digits = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        let broken = || invalid(&format!("{value} has a % that is not followed by two hexadecimal digits"));
+        let digits = part
+            .get(..2)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let broken = || {
+            invalid(&format!(
+                "{value} has a % that is not followed by two hexadecimal digits"
+            ))
+        };
         bytes.push(digits.ok_or_else(broken)?);
         bytes.extend_from_slice(part.get(2..).unwrap_or_default().as_bytes());
     }
@@ -170,7 +194,10 @@ fn decode(value: &str) -> Result<String> {
 }
 
 fn invalid(why: &str) -> Error {
-    Error::new(Kind::Config, format!("connection.url cannot be read: {why}"))
+    Error::new(
+        Kind::Config,
+        format!("connection.url cannot be read: {why}"),
+    )
 }
 
 #[cfg(test)]
@@ -183,7 +210,10 @@ mod tests {
     use super::*;
 
     fn tcp(hosts: &[&str]) -> Vec<Host> {
-        hosts.iter().map(|host| Host::Tcp((*host).to_owned())).collect()
+        hosts
+            .iter()
+            .map(|host| Host::Tcp((*host).to_owned()))
+            .collect()
     }
 
     #[test]
@@ -198,15 +228,27 @@ mod tests {
             assert_eq!(config.get_ports(), [6432, 6432], "{url}");
             assert_eq!(config.get_user(), Some("writer"), "{url}");
             assert_eq!(config.get_dbname(), Some("metrics"), "{url}");
-            assert_eq!(config.get_connect_timeout().map(std::time::Duration::as_secs), Some(3), "{url}");
+            assert_eq!(
+                config
+                    .get_connect_timeout()
+                    .map(std::time::Duration::as_secs),
+                Some(3),
+                "{url}"
+            );
         }
     }
 
     #[test]
     fn the_host_may_be_left_out_or_a_socket_folder() {
-        assert_eq!(parse("postgres:///metrics").unwrap().config.get_hosts(), tcp(&["localhost"]));
+        assert_eq!(
+            parse("postgres:///metrics").unwrap().config.get_hosts(),
+            tcp(&["localhost"])
+        );
         let socket = parse("postgres:///metrics?host=/run/postgresql").unwrap();
-        assert_eq!(socket.config.get_hosts(), [Host::Unix("/run/postgresql".into())]);
+        assert_eq!(
+            socket.config.get_hosts(),
+            [Host::Unix("/run/postgresql".into())]
+        );
     }
 
     #[test]
@@ -216,31 +258,54 @@ mod tests {
             ("sslmode=disable", SslMode::Disable, Verify::Nothing),
             ("sslmode=prefer", SslMode::Prefer, Verify::Nothing),
             ("sslmode=require", SslMode::Require, Verify::Nothing),
-            ("sslmode=require&sslrootcert=/ca.pem", SslMode::Require, Verify::Chain),
+            (
+                "sslmode=require&sslrootcert=/ca.pem",
+                SslMode::Require,
+                Verify::Chain,
+            ),
             ("sslmode=verify-ca", SslMode::Require, Verify::Chain),
-            ("sslmode=verify-full", SslMode::Require, Verify::ChainAndName),
+            (
+                "sslmode=verify-full",
+                SslMode::Require,
+                Verify::ChainAndName,
+            ),
         ];
         for (query, mode, verify) in table {
             let address = parse(&format!("postgres://db/metrics?{query}")).unwrap();
-            assert_eq!((address.config.get_ssl_mode(), address.verify), (mode, verify), "{query}");
+            assert_eq!(
+                (address.config.get_ssl_mode(), address.verify),
+                (mode, verify),
+                "{query}"
+            );
         }
         let jdbc = parse("jdbc:postgresql://db/metrics?ssl=true").unwrap();
-        assert_eq!((jdbc.config.get_ssl_mode(), jdbc.verify), (SslMode::Require, Verify::ChainAndName));
+        assert_eq!(
+            (jdbc.config.get_ssl_mode(), jdbc.verify),
+            (SslMode::Require, Verify::ChainAndName)
+        );
     }
 
     #[test]
     fn certificates_are_paths() {
         let url = "postgres://db/m?sslmode=verify-full&sslrootcert=/etc/my%20ca.pem&sslcert=/c.pem&sslkey=/k.pem";
         let address = parse(url).unwrap();
-        assert_eq!(address.root_certificate.as_deref(), Some(Path::new("/etc/my ca.pem")));
-        assert_eq!(address.client_certificate, Some(("/c.pem".into(), "/k.pem".into())));
+        assert_eq!(
+            address.root_certificate.as_deref(),
+            Some(Path::new("/etc/my ca.pem"))
+        );
+        assert_eq!(
+            address.client_certificate,
+            Some(("/c.pem".into(), "/k.pem".into()))
+        );
         let system = parse("postgres://db/m?sslmode=verify-full&sslrootcert=system").unwrap();
         assert_eq!(system.root_certificate, None);
     }
 
     #[test]
     fn the_schema_of_a_jdbc_url_is_searched() {
-        let config = parse("jdbc:postgresql://db/m?currentSchema=metrics").unwrap().config;
+        let config = parse("jdbc:postgresql://db/m?currentSchema=metrics")
+            .unwrap()
+            .config;
         assert_eq!(config.get_options(), Some("-csearch_path=metrics"));
     }
 
@@ -251,9 +316,18 @@ mod tests {
                 "mysql://db/m",
                 "it begins with neither postgres:// nor jdbc:postgresql://, as in postgres://user@host:5432/database",
             ),
-            ("postgres://db/m?sslmode=maybe", "sslmode=maybe is none of disable, prefer, require, verify-ca and verify-full"),
-            ("postgres://db/m?reWriteBatchedInserts=true", "it has the unknown parameter reWriteBatchedInserts=true"),
-            ("postgres://db/m?sslcert=/c.pem", "sslcert and sslkey are only of use together"),
+            (
+                "postgres://db/m?sslmode=maybe",
+                "sslmode=maybe is none of disable, prefer, require, verify-ca and verify-full",
+            ),
+            (
+                "postgres://db/m?reWriteBatchedInserts=true",
+                "it has the unknown parameter reWriteBatchedInserts=true",
+            ),
+            (
+                "postgres://db/m?sslcert=/c.pem",
+                "sslcert and sslkey are only of use together",
+            ),
             (
                 "postgres://db/m?sslrootcert=%zz",
                 "%zz has a % that is not followed by two hexadecimal digits",
@@ -262,9 +336,17 @@ mod tests {
         for (url, why) in table {
             let error = parse(url).unwrap_err();
             assert_eq!(error.kind(), Kind::Config);
-            assert_eq!(error.to_string(), format!("connection.url cannot be read: {why}"));
+            assert_eq!(
+                error.to_string(),
+                format!("connection.url cannot be read: {why}")
+            );
         }
-        let port = parse("postgres://u:secret@db:port/m").unwrap_err().to_string();
-        assert_eq!(port, "connection.url cannot be read: invalid connection string: invalid value for option `port`");
+        let port = parse("postgres://u:secret@db:port/m")
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            port,
+            "connection.url cannot be read: invalid connection string: invalid value for option `port`"
+        );
     }
 }

@@ -40,15 +40,32 @@ pub struct Part<'a> {
 /// The flush by table; segments without rows are in no part.
 pub fn parts<'a>(flush: &'a Flush, targets: &'a [Target]) -> Result<Vec<Part<'a>>, Error> {
     let mut parts: Vec<(usize, Part<'a>)> = Vec::new();
-    for (at, segment) in flush.segments.iter().enumerate().filter(|(_, segment)| !segment.lines.is_empty()) {
+    for (at, segment) in flush
+        .segments
+        .iter()
+        .enumerate()
+        .filter(|(_, segment)| !segment.lines.is_empty())
+    {
         if let Some((_, part)) = parts.iter_mut().find(|(table, _)| *table == segment.table) {
             part.segments.push((at, segment));
             continue;
         }
         let target = targets.get(segment.table).ok_or_else(|| {
-            Error::new(Kind::Internal, format!("segment of {} is for unknown table {}", segment.lane, segment.table))
+            Error::new(
+                Kind::Internal,
+                format!(
+                    "segment of {} is for unknown table {}",
+                    segment.lane, segment.table
+                ),
+            )
         })?;
-        parts.push((segment.table, Part { target, segments: vec![(at, segment)] }));
+        parts.push((
+            segment.table,
+            Part {
+                target,
+                segments: vec![(at, segment)],
+            },
+        ));
     }
     Ok(parts.into_iter().map(|(_, part)| part).collect())
 }
@@ -68,26 +85,39 @@ pub async fn attempt(
         let statement = connection.prepare(&part.target.copy_sql).await;
         copies.push((statement.map_err(|e| refuse(&part, &e))?, part));
     }
-    let tail = Tail::prepare(connection, of, flush, claims).await.map_err(failed)?;
+    let tail = Tail::prepare(connection, of, flush, claims)
+        .await
+        .map_err(failed)?;
 
     let client = &connection.client;
     let mut copies = copies.into_iter();
     let Some((first, mut part)) = copies.next() else {
-        client.batch_execute(BEGIN).await.map_err(|e| WriteError::Failed(failure::error("begin a flush", &e)))?;
+        client
+            .batch_execute(BEGIN)
+            .await
+            .map_err(|e| WriteError::Failed(failure::error("begin a flush", &e)))?;
         return tail.finish(client, None).await;
     };
-    let (begun, started) = join(client.batch_execute(BEGIN), client.copy_in::<_, Bytes>(&first)).await;
+    let (begun, started) = join(
+        client.batch_execute(BEGIN),
+        client.copy_in::<_, Bytes>(&first),
+    )
+    .await;
     // When BEGIN failed, dropping the COPY that was started without a transaction aborts it.
     begun.map_err(|e| WriteError::Failed(failure::error("begin a flush", &e)))?;
     let mut sink = Box::pin(started.map_err(|e| refuse(&part, &e))?);
     for (statement, next_part) in copies {
-        send(sink.as_mut(), &part).await.map_err(|e| refuse(&part, &e))?;
+        send(sink.as_mut(), &part)
+            .await
+            .map_err(|e| refuse(&part, &e))?;
         let (finished, started) = join(sink.as_mut().finish(), client.copy_in(&statement)).await;
         finished.map_err(|e| refuse(&part, &e))?;
         sink = Box::pin(started.map_err(|e| refuse(&next_part, &e))?);
         part = next_part;
     }
-    send(sink.as_mut(), &part).await.map_err(|e| refuse(&part, &e))?;
+    send(sink.as_mut(), &part)
+        .await
+        .map_err(|e| refuse(&part, &e))?;
     tail.finish(client, Some((sink.as_mut(), &part))).await
 }
 
@@ -135,10 +165,20 @@ impl<'a> Tail<'a> {
         };
         let decisions = Decisions::of(flush);
         let decide = match decisions {
-            Some(decisions) => Some((connection.prepare(&Decisions::insert_sql(of.schema)).await?, decisions)),
+            Some(decisions) => Some((
+                connection
+                    .prepare(&Decisions::insert_sql(of.schema))
+                    .await?,
+                decisions,
+            )),
             None => None,
         };
-        Ok(Tail { decide, advance: Advance::of(flush, claims), moves, pipeline: of.name })
+        Ok(Tail {
+            decide,
+            advance: Advance::of(flush, claims),
+            moves,
+            pipeline: of.name,
+        })
     }
 
     /// Ends the last COPY, where there is one, and the transaction.
@@ -156,8 +196,13 @@ impl<'a> Tail<'a> {
         };
         match &self.moves {
             Moves::Called(call) => {
-                let (copied, decided, moved, committed) =
-                    join4(end_copy, self.decide(client), self.call(client, call), client.batch_execute("COMMIT")).await;
+                let (copied, decided, moved, committed) = join4(
+                    end_copy,
+                    self.decide(client),
+                    self.call(client, call),
+                    client.batch_execute("COMMIT"),
+                )
+                .await;
                 let outcome = copied
                     .map_err(|e| Step::Copy.failed(part, &e))
                     .and(decided.map_err(|e| Step::Decide.failed(part, &e)))
@@ -165,10 +210,17 @@ impl<'a> Tail<'a> {
                 outcome.and(committed.map_err(|e| Step::Commit.failed(part, &e)))
             }
             Moves::Checked { lock, update } => {
-                let (copied, decided, locked, moved) =
-                    join4(end_copy, self.decide(client), self.lock(client, lock), self.call(client, update)).await;
+                let (copied, decided, locked, moved) = join4(
+                    end_copy,
+                    self.decide(client),
+                    self.lock(client, lock),
+                    self.call(client, update),
+                )
+                .await;
                 // COMMIT was not sent, so whatever failed here left nothing behind.
-                copied.map_err(|e| part.map_or_else(|| plain("end a flush", &e), |part| refuse(part, &e)))?;
+                copied.map_err(|e| {
+                    part.map_or_else(|| plain("end a flush", &e), |part| refuse(part, &e))
+                })?;
                 decided.map_err(|e| plain("write decisions", &e))?;
                 locked.map_err(|e| plain("lock positions", &e))?;
                 let moved = moved.map_err(|e| plain("advance positions", &e))?;
@@ -177,7 +229,10 @@ impl<'a> Tail<'a> {
                     let message = format!("only {moved} of {expected} positions are as expected");
                     return Err(WriteError::Unknown(Error::new(Kind::Fenced, message)));
                 }
-                client.batch_execute("COMMIT").await.map_err(|e| Step::Commit.failed(part, &e))
+                client
+                    .batch_execute("COMMIT")
+                    .await
+                    .map_err(|e| Step::Commit.failed(part, &e))
             }
         }
     }
@@ -190,13 +245,32 @@ impl<'a> Tail<'a> {
     }
 
     async fn lock(&self, client: &Client, lock: &Statement) -> Result<(), Cause> {
-        client.execute(lock, &[&self.pipeline, &self.advance.topics, &self.advance.partitions]).await.map(drop)
+        client
+            .execute(
+                lock,
+                &[
+                    &self.pipeline,
+                    &self.advance.topics,
+                    &self.advance.partitions,
+                ],
+            )
+            .await
+            .map(drop)
     }
 
     async fn call(&self, client: &Client, statement: &Statement) -> Result<u64, Cause> {
         let a = &self.advance;
-        let parameters: [&(dyn ToSql + Sync); 9] =
-            [&self.pipeline, &a.topics, &a.partitions, &a.epochs, &a.tokens, &a.froms, &a.tos, &a.records, &a.rows];
+        let parameters: [&(dyn ToSql + Sync); 9] = [
+            &self.pipeline,
+            &a.topics,
+            &a.partitions,
+            &a.epochs,
+            &a.tokens,
+            &a.froms,
+            &a.tos,
+            &a.records,
+            &a.rows,
+        ];
         client.execute(statement, &parameters).await
     }
 }
@@ -228,10 +302,14 @@ impl Step {
         match (self, part) {
             (Step::Copy, Some(part)) => refuse(part, cause),
             // A constraint that is checked late: the row is not named.
-            (Step::Commit, Some(part)) if error.kind() == Kind::RecordRefused => refuse(part, cause),
+            (Step::Commit, Some(part)) if error.kind() == Kind::RecordRefused => {
+                refuse(part, cause)
+            }
             _ if error.kind() == Kind::Fenced => WriteError::Unknown(error),
             // Neither positions nor decisions are rows of a record.
-            _ if error.kind() == Kind::RecordRefused => WriteError::Failed(Error::new(Kind::Internal, error.to_string())),
+            _ if error.kind() == Kind::RecordRefused => {
+                WriteError::Failed(Error::new(Kind::Internal, error.to_string()))
+            }
             _ => WriteError::Failed(error),
         }
     }
@@ -249,20 +327,35 @@ pub fn refuse(part: &Part<'_>, cause: &Cause) -> WriteError {
     };
     let code = said.code().code();
     let context = refusal::copy_context(said, &part.target.table);
-    let lines = part.segments.iter().map(|(at, segment)| (*at, segment.lines.len()));
+    let lines = part
+        .segments
+        .iter()
+        .map(|(at, segment)| (*at, segment.lines.len()));
     if sqlstate::kind(code) == Kind::RecordRefused {
-        let place = context.as_ref().and_then(|context| refusal::place(context.line, lines));
+        let place = context
+            .as_ref()
+            .and_then(|context| refusal::place(context.line, lines));
         return WriteError::Refused(Refusal {
-            segment: place.or(part.segments.first().map(|(at, _)| (*at, 0))).unwrap_or_default().0,
+            segment: place
+                .or(part.segments.first().map(|(at, _)| (*at, 0)))
+                .unwrap_or_default()
+                .0,
             line: place.map(|(_, line)| line),
-            column: said.column().or(context.and_then(|context| context.column)).map(str::to_owned),
+            column: said
+                .column()
+                .or(context.and_then(|context| context.column))
+                .map(str::to_owned),
             sqlstate: code.to_owned(),
             message: failure::words(said),
         });
     }
     // Widths that the server does not expect mean that a column has changed its type since it was bound.
     if code == "08P01" && context.is_some() {
-        let message = format!("table {} has changed: {}", part.target.name, failure::sentence(said));
+        let message = format!(
+            "table {} has changed: {}",
+            part.target.name,
+            failure::sentence(said)
+        );
         return WriteError::Failed(Error::new(Kind::TableMismatch, message));
     }
     plain(&format!("copy rows to table {}", part.target.name), cause)
@@ -311,9 +404,21 @@ impl<'a> Decisions<'a> {
         )
     }
 
-    async fn insert(&self, client: &Client, statement: &Statement, pipeline: &str) -> Result<(), Cause> {
-        let parameters: [&(dyn ToSql + Sync); 7] =
-            [&pipeline, &self.topics, &self.partitions, &self.offsets, &self.kinds, &self.stages, &self.details];
+    async fn insert(
+        &self,
+        client: &Client,
+        statement: &Statement,
+        pipeline: &str,
+    ) -> Result<(), Cause> {
+        let parameters: [&(dyn ToSql + Sync); 7] = [
+            &pipeline,
+            &self.topics,
+            &self.partitions,
+            &self.offsets,
+            &self.kinds,
+            &self.stages,
+            &self.details,
+        ];
         client.execute(statement, &parameters).await.map(drop)
     }
 }
