@@ -9,8 +9,8 @@ use std::ops::Range;
 use tokio_postgres::{Client, Statement};
 
 use super::connect::Connection;
+use super::part::{self, Cause};
 use super::position::BEGIN;
-use super::write::{self, Cause};
 use super::{Target, failure, rows};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Flush, Segment};
@@ -42,7 +42,7 @@ async fn search(
     targets: &[Target],
     flush: &Flush,
 ) -> Result<Option<(usize, usize)>> {
-    for part in write::parts(flush, targets)? {
+    for part in part::parts(flush, targets)? {
         let copy = connection.prepare(&part.target.copy_sql).await;
         let copy = copy
             .map_err(|e| failure::error(format!("copy rows to table {}", part.target.name), &e))?;
@@ -104,7 +104,7 @@ impl Probe<'_> {
             .batch_execute("SAVEPOINT probe")
             .await
             .map_err(failed)?;
-        match write::copy_bytes(self.client, self.copy, bytes).await {
+        match part::copy_bytes(self.client, self.copy, bytes).await {
             Ok(()) => {
                 self.client
                     .batch_execute("RELEASE probe")

@@ -5,70 +5,21 @@
 //! That is safe because a COMMIT behind a failed statement rolls back; and because it then reports success all the
 //! same, the attempt counts only when every answer was good.
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 
 use bytes::Bytes;
-use futures_util::SinkExt as _;
 use futures_util::future::{join, join4};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, CopyInSink, Statement};
 
-use super::connect::{Connection, quote};
-use super::copy::{HEADER, TRAILER};
+use super::connect::Connection;
+use super::decisions::Decisions;
+use super::part::{Cause, Part, parts, plain, refuse, send};
 use super::position::{Advance, BEGIN, Pipeline};
-use super::refusal;
-use super::schema;
-use super::sqlstate;
-use super::{Target, failure};
+use super::{Target, failure, schema};
 use crate::error::{Error, Kind};
-use crate::limits::COPY_CHUNK_BYTES;
-use crate::record::{Claim, Decision, Flush, Lane, Segment};
-use crate::sink::{Refusal, WriteError};
-
-/// A failure of the client library.
-pub type Cause = tokio_postgres::Error;
-
-/// The segments that go into one table, with their place in the flush.
-#[derive(Debug)]
-pub struct Part<'a> {
-    /// The table.
-    pub target: &'a Target,
-    /// Its segments that have rows.
-    pub segments: Vec<(usize, &'a Segment)>,
-}
-
-/// The flush by table; segments without rows are in no part.
-pub fn parts<'a>(flush: &'a Flush, targets: &'a [Target]) -> Result<Vec<Part<'a>>, Error> {
-    let mut parts: Vec<(usize, Part<'a>)> = Vec::new();
-    for (at, segment) in flush
-        .segments
-        .iter()
-        .enumerate()
-        .filter(|(_, segment)| !segment.lines.is_empty())
-    {
-        if let Some((_, part)) = parts.iter_mut().find(|(table, _)| *table == segment.table) {
-            part.segments.push((at, segment));
-            continue;
-        }
-        let target = targets.get(segment.table).ok_or_else(|| {
-            Error::new(
-                Kind::Internal,
-                format!(
-                    "segment of {} is for unknown table {}",
-                    segment.lane, segment.table
-                ),
-            )
-        })?;
-        parts.push((
-            segment.table,
-            Part {
-                target,
-                segments: vec![(at, segment)],
-            },
-        ));
-    }
-    Ok(parts.into_iter().map(|(_, part)| part).collect())
-}
+use crate::record::{Claim, Flush};
+use crate::sink::WriteError;
 
 /// One attempt. After an error the connection is to be recovered or dropped; a dropped future leaves it unusable.
 pub async fn attempt(
@@ -79,7 +30,6 @@ pub async fn attempt(
     claims: &[Claim],
 ) -> Result<(), WriteError> {
     let parts = parts(flush, targets).map_err(WriteError::Failed)?;
-    let failed = |e: Cause| WriteError::Failed(failure::error("prepare a flush", &e));
     let mut copies = Vec::with_capacity(parts.len());
     for part in parts {
         let statement = connection.prepare(&part.target.copy_sql).await;
@@ -87,7 +37,7 @@ pub async fn attempt(
     }
     let tail = Tail::prepare(connection, of, flush, claims)
         .await
-        .map_err(failed)?;
+        .map_err(|e| plain("prepare a flush", &e))?;
 
     let client = &connection.client;
     let mut copies = copies.into_iter();
@@ -95,7 +45,7 @@ pub async fn attempt(
         client
             .batch_execute(BEGIN)
             .await
-            .map_err(|e| WriteError::Failed(failure::error("begin a flush", &e)))?;
+            .map_err(|e| plain("begin a flush", &e))?;
         return tail.finish(client, None).await;
     };
     let (begun, started) = join(
@@ -104,7 +54,7 @@ pub async fn attempt(
     )
     .await;
     // When BEGIN failed, dropping the COPY that was started without a transaction aborts it.
-    begun.map_err(|e| WriteError::Failed(failure::error("begin a flush", &e)))?;
+    begun.map_err(|e| plain("begin a flush", &e))?;
     let mut sink = Box::pin(started.map_err(|e| refuse(&part, &e))?);
     for (statement, next_part) in copies {
         send(sink.as_mut(), &part)
@@ -119,17 +69,6 @@ pub async fn attempt(
         .await
         .map_err(|e| refuse(&part, &e))?;
     tail.finish(client, Some((sink.as_mut(), &part))).await
-}
-
-/// Sends the rows of a part, between header and trailer, in pieces.
-async fn send(mut sink: Pin<&mut CopyInSink<Bytes>>, part: &Part<'_>) -> Result<(), Cause> {
-    sink.feed(Bytes::from_static(&HEADER)).await?;
-    for (_, segment) in &part.segments {
-        for chunk in segment.data.chunks(COPY_CHUNK_BYTES) {
-            sink.feed(Bytes::copy_from_slice(chunk)).await?;
-        }
-    }
-    sink.feed(Bytes::from_static(&TRAILER)).await
 }
 
 /// Everything behind the rows.
@@ -313,123 +252,4 @@ impl Step {
             _ => WriteError::Failed(error),
         }
     }
-}
-
-/// A failure before COMMIT was sent.
-fn plain(doing: &str, cause: &Cause) -> WriteError {
-    WriteError::Failed(failure::error(doing, cause))
-}
-
-/// A failure of COPY: the row's fault where the database says so.
-pub fn refuse(part: &Part<'_>, cause: &Cause) -> WriteError {
-    let Some(said) = cause.as_db_error() else {
-        return plain(&format!("copy rows to table {}", part.target.name), cause);
-    };
-    let code = said.code().code();
-    let context = refusal::copy_context(said, &part.target.table);
-    let lines = part
-        .segments
-        .iter()
-        .map(|(at, segment)| (*at, segment.lines.len()));
-    if sqlstate::kind(code) == Kind::RecordRefused {
-        let place = context
-            .as_ref()
-            .and_then(|context| refusal::place(context.line, lines));
-        return WriteError::Refused(Refusal {
-            segment: place
-                .or(part.segments.first().map(|(at, _)| (*at, 0)))
-                .unwrap_or_default()
-                .0,
-            line: place.map(|(_, line)| line),
-            column: said
-                .column()
-                .or(context.and_then(|context| context.column))
-                .map(str::to_owned),
-            sqlstate: code.to_owned(),
-            message: failure::words(said),
-        });
-    }
-    // Widths that the server does not expect mean that a column has changed its type since it was bound.
-    if code == "08P01" && context.is_some() {
-        let message = format!(
-            "table {} has changed: {}",
-            part.target.name,
-            failure::sentence(said)
-        );
-        return WriteError::Failed(Error::new(Kind::TableMismatch, message));
-    }
-    plain(&format!("copy rows to table {}", part.target.name), cause)
-}
-
-/// The decisions of a flush as columns.
-#[derive(Default)]
-struct Decisions<'a> {
-    topics: Vec<&'a str>,
-    partitions: Vec<i32>,
-    offsets: Vec<i64>,
-    kinds: Vec<&'a str>,
-    stages: Vec<i16>,
-    details: Vec<String>,
-}
-
-impl<'a> Decisions<'a> {
-    fn of(flush: &'a Flush) -> Option<Self> {
-        let mut all = Decisions::default();
-        for segment in &flush.segments {
-            for decision in &segment.decisions {
-                all.push(&segment.lane, decision);
-            }
-        }
-        (!all.offsets.is_empty()).then_some(all)
-    }
-
-    fn push(&mut self, lane: &'a Lane, decision: &Decision) {
-        self.topics.push(&lane.topic);
-        self.partitions.push(lane.partition);
-        self.offsets.push(decision.offset);
-        self.kinds.push(decision.kind.name());
-        self.stages.push(decision.stage.number());
-        // PostgreSQL's texts hold no NUL, and a message may quote one.
-        self.details.push(decision.detail.replace('\0', "\u{fffd}"));
-    }
-
-    /// After a rewind an offset may be decided again, the same way.
-    fn insert_sql(schema: &str) -> String {
-        format!(
-            "INSERT INTO {}.decision (pipeline, topic, partition, at_offset, kind, stage, detail)
-             SELECT $1, * FROM unnest($2::text[], $3::int4[], $4::int8[], $5::text[], $6::int2[], $7::text[])
-             ON CONFLICT (pipeline, topic, partition, at_offset, kind, stage)
-             DO UPDATE SET detail = excluded.detail, decided_at = excluded.decided_at",
-            quote(schema)
-        )
-    }
-
-    async fn insert(
-        &self,
-        client: &Client,
-        statement: &Statement,
-        pipeline: &str,
-    ) -> Result<(), Cause> {
-        let parameters: [&(dyn ToSql + Sync); 7] = [
-            &pipeline,
-            &self.topics,
-            &self.partitions,
-            &self.offsets,
-            &self.kinds,
-            &self.stages,
-            &self.details,
-        ];
-        client.execute(statement, &parameters).await.map(drop)
-    }
-}
-
-/// Copies some lines of a segment in a statement of its own, inside a transaction that is open.
-pub async fn copy_bytes(client: &Client, copy: &Statement, data: &[u8]) -> Result<(), Cause> {
-    let mut sink = pin!(client.copy_in::<_, Bytes>(copy).await?);
-    sink.feed(Bytes::from_static(&HEADER)).await?;
-    for chunk in data.chunks(COPY_CHUNK_BYTES) {
-        sink.feed(Bytes::copy_from_slice(chunk)).await?;
-    }
-    sink.feed(Bytes::from_static(&TRAILER)).await?;
-    sink.finish().await.map(drop)
 }

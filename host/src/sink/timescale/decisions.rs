@@ -1,0 +1,72 @@
+//! The decisions of a flush, written beside its rows.
+
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Statement};
+
+use super::connect::quote;
+use super::part::Cause;
+use crate::record::{Decision, Flush, Lane};
+
+/// The decisions of a flush as columns.
+#[derive(Debug, Default)]
+pub struct Decisions<'a> {
+    topics: Vec<&'a str>,
+    partitions: Vec<i32>,
+    offsets: Vec<i64>,
+    kinds: Vec<&'a str>,
+    stages: Vec<i16>,
+    details: Vec<String>,
+}
+
+impl<'a> Decisions<'a> {
+    /// Those of all segments; None when there are none.
+    pub fn of(flush: &'a Flush) -> Option<Self> {
+        let mut all = Decisions::default();
+        for segment in &flush.segments {
+            for decision in &segment.decisions {
+                all.push(&segment.lane, decision);
+            }
+        }
+        (!all.offsets.is_empty()).then_some(all)
+    }
+
+    fn push(&mut self, lane: &'a Lane, decision: &Decision) {
+        self.topics.push(&lane.topic);
+        self.partitions.push(lane.partition);
+        self.offsets.push(decision.offset);
+        self.kinds.push(decision.kind.name());
+        self.stages.push(decision.stage.number());
+        // PostgreSQL's texts hold no NUL, and a message may quote one.
+        self.details.push(decision.detail.replace('\0', "\u{fffd}"));
+    }
+
+    /// The statement; after a rewind an offset may be decided again, the same way.
+    pub fn insert_sql(schema: &str) -> String {
+        format!(
+            "INSERT INTO {}.decision (pipeline, topic, partition, at_offset, kind, stage, detail)
+             SELECT $1, * FROM unnest($2::text[], $3::int4[], $4::int8[], $5::text[], $6::int2[], $7::text[])
+             ON CONFLICT (pipeline, topic, partition, at_offset, kind, stage)
+             DO UPDATE SET detail = excluded.detail, decided_at = excluded.decided_at",
+            quote(schema)
+        )
+    }
+
+    /// Writes them by the statement of [`Decisions::insert_sql`].
+    pub async fn insert(
+        &self,
+        client: &Client,
+        statement: &Statement,
+        pipeline: &str,
+    ) -> Result<(), Cause> {
+        let parameters: [&(dyn ToSql + Sync); 7] = [
+            &pipeline,
+            &self.topics,
+            &self.partitions,
+            &self.offsets,
+            &self.kinds,
+            &self.stages,
+            &self.details,
+        ];
+        client.execute(statement, &parameters).await.map(drop)
+    }
+}
