@@ -130,11 +130,11 @@ fn case(chance: &mut Chance, number: usize) -> Case {
     let mut settings = Vec::new();
     let mut set = |key: &str, value: String| settings.push((key.to_owned(), value));
     // Now and then a window of several blocks of memory, and a stream that fills it.
-    let is_long = number % 97 == 0;
+    let is_long = number % 331 == 5;
     let rows = if is_long {
         1_500
     } else {
-        chance.range(60, 160)
+        chance.range(70, 145)
     };
     let (mut width_ms, mut lateness_ms) = (0, 0);
     if timed {
@@ -231,7 +231,12 @@ impl Stream<'_> {
             *slot = times;
             slot.push(time_us);
         }
-        let class = if self.chance.percent(55) {
+        // NaN and infinities spoil every window that they are in: just enough of them.
+        let often = match self.special {
+            Class::Nan | Class::Infinity => 36,
+            _ => 55,
+        };
+        let class = if self.chance.percent(often) {
             self.special
         } else {
             Class::Plain
@@ -470,8 +475,11 @@ fn parse(line: &str) -> Option<Expected> {
     Some(Expected::Row { mean, count, sum })
 }
 
-/// The double of a word, if the word is one; null is `-`.
-fn double(word: &str) -> Option<Option<f64>> {
+/// A result: null, or a double.
+type Cell = Option<f64>;
+
+/// The result that a word stands for, if it stands for one.
+fn double(word: &str) -> Option<Cell> {
     match word {
         "-" => Some(None),
         "nan" => Some(Some(f64::NAN)),

@@ -2,7 +2,7 @@
 
 use super::arena::PAGE_SLOTS;
 use super::bitset::BitSet;
-use super::entry::{EntryKey, Preamble, fill_page, parse_clock, record_key};
+use super::entry::{EntryKey, Preamble, fill_page, read_clock, record_key};
 use super::key::KeyWords;
 use super::slots::{NONE, Page};
 use super::{Entries, Reader, Stored, Windows};
@@ -40,7 +40,7 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
     ) -> Option<()> {
         match key {
             EntryKey::Clock => {
-                restore.clock = value.map(parse_clock).unwrap_or(Some(None))?;
+                read_clock(value.unwrap_or_default(), &mut restore.clock)?;
                 self.checkpoint.clock_kept = value.is_some();
             }
             EntryKey::Record(name) => {
@@ -70,7 +70,7 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
 
     fn restore_record(&mut self, number: u32, value: &[u8]) -> Option<()> {
         let mut reader = Reader::new(value);
-        let preamble = Preamble::read(self.has_slots(), &mut reader)?;
+        let preamble = Preamble::read(Self::HAS_SLOTS, &mut reader)?;
         let value = V::decode(&mut reader)?;
         let fits = self
             .slots

@@ -108,7 +108,9 @@ impl<T: Stored> Stored for Option<T> {
 
 impl<T: Stored, const N: usize> Stored for [T; N] {
     fn encode(&self, out: &mut Vec<u8>) {
-        self.iter().for_each(|value| value.encode(out));
+        for value in self {
+            value.encode(out);
+        }
     }
 
     fn decode(reader: &mut Reader<'_>) -> Option<Self> {

@@ -319,7 +319,9 @@ proptest! {
     ) {
         let model = Model { capacity, ttl, keys_max, ..Model::default() };
         let mut run = Run { table: table(&model), model, store: Store::new(), running: None, based: false };
-        steps.iter().for_each(|step| run.step(step));
+        for step in &steps {
+            run.step(step);
+        }
         run.finish();
     }
 
@@ -460,9 +462,9 @@ fn broken_checkpoints_are_refused_with_the_entry() {
     let attempt = |store: &Store| {
         let mut table = self::table(&model);
         let mut entries = Entries::new();
-        store
-            .iter()
-            .for_each(|(key, value)| entries.put(key, value));
+        for (key, value) in store {
+            entries.put(key, value);
+        }
         table
             .put(&entries)
             .and_then(|()| table.end_restore())
@@ -507,7 +509,9 @@ fn an_incremental_chain_with_deletions_restores_in_order() {
         ));
     }
     let mut copy = Windows::<u64, 2>::growing();
-    chain.iter().for_each(|entries| copy.put(entries).unwrap());
+    for entries in &chain {
+        copy.put(entries).unwrap();
+    }
     copy.end_restore().unwrap();
     assert_eq!(seen(&mut copy), seen(&mut table));
 }

@@ -107,18 +107,13 @@ impl<'a, V, const W: usize> Window<'a, V, W> {
         {
             let page = self.slots.pages(&former).next();
             let block = self.slots.pop_first(&former);
-            page.into_iter().for_each(|page| {
-                leave(
-                    self.slots,
-                    self.outbox,
-                    self.long_keys,
-                    self.record.key(),
-                    page,
-                )
-            });
-            block
-                .into_iter()
-                .for_each(|block| self.slots.arena.release(block));
+            if let Some(page) = page {
+                let key = self.record.key();
+                leave(self.slots, self.outbox, self.long_keys, key, page);
+            }
+            if let Some(block) = block {
+                self.slots.arena.release(block);
+            }
         }
         Some(slot)
     }

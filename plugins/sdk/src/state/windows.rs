@@ -198,7 +198,9 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
     pub fn remove(&mut self, key: Option<&[u8]>) -> bool {
         let found = self.find(KeyWords::of(key), key);
         let was = found.is_some_and(|number| !self.is_expired(number));
-        found.into_iter().for_each(|number| self.forget(number));
+        if let Some(number) = found {
+            self.forget(number);
+        }
         was
     }
 
@@ -258,7 +260,9 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
         }
         if self.records.len() >= self.keys_max {
             let early = self.expiry.as_ref().map(Expiry::early).unwrap_or_default();
-            early.into_iter().for_each(|number| self.forget(number));
+            for number in early {
+                self.forget(number);
+            }
         }
         if self.records.len() >= self.keys_max {
             return Err(Full {
@@ -331,9 +335,9 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
     /// Takes a record out with its blocks; dirt, live pages and stamp are the caller's.
     pub(super) fn take_out(&mut self, number: u32, ring: &Ring) {
         let blocks: Vec<u32> = self.slots.blocks(ring).map(|(_, block)| block).collect();
-        blocks
-            .into_iter()
-            .for_each(|block| self.slots.arena.release(block));
+        for block in blocks {
+            self.slots.arena.release(block);
+        }
         self.slots.release(ring);
         let Some(key) = self.records.get(number).map(Record::key) else {
             return;
@@ -366,14 +370,13 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
             start: record.ring.start,
             len: record.ring.len,
         }
-        .write(self.has_slots(), &mut value);
+        .write(Self::HAS_SLOTS, &mut value);
         record.value.encode(&mut value);
         Some((record_key(record.key(), &self.long_keys), value))
     }
 
-    pub(super) fn has_slots(&self) -> bool {
-        W > 0
-    }
+    /// Whether records have slots at all.
+    pub(super) const HAS_SLOTS: bool = W > 0;
 }
 
 /// Lets a page go: writes it aside if the running checkpoint still needs it, and tells later ones.

@@ -13,7 +13,7 @@ impl Stored for Sum {
     fn encode(&self, out: &mut Vec<u8>) {
         let wide = self.rare.as_ref().and_then(|rare| rare.wide.as_ref());
         let flags =
-            u8::from(self.rare.is_some()) * FLAG_RARE | u8::from(wide.is_some()) * FLAG_WIDE;
+            (u8::from(self.rare.is_some()) * FLAG_RARE) | (u8::from(wide.is_some()) * FLAG_WIDE);
         out.extend_from_slice(&self.low.to_le_bytes());
         out.extend_from_slice(&self.high.to_le_bytes());
         out.extend_from_slice(&self.count.to_le_bytes());
@@ -28,9 +28,9 @@ impl Stored for Sum {
         if let Some(wide) = wide {
             let limbs = wide.significant();
             out.push(limbs.len() as u8);
-            limbs
-                .iter()
-                .for_each(|limb| out.extend_from_slice(&limb.to_le_bytes()));
+            for limb in limbs {
+                out.extend_from_slice(&limb.to_le_bytes());
+            }
         }
     }
 

@@ -61,6 +61,8 @@ fn halves_to_even(kept: u64, cut: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::float_cmp, reason = "what is rounded once is compared exactly")]
+
     use super::nearest;
 
     #[test]

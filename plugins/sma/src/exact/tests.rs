@@ -33,7 +33,9 @@ fn reference(values: &[f64], count: u64) -> f64 {
     }
     let negative = carried(&mut places) < 0;
     if negative {
-        places.iter_mut().for_each(|place| *place = -*place);
+        for place in &mut places {
+            *place = -*place;
+        }
         carried(&mut places);
     }
     // Long division, with 80 digits behind the last place.
@@ -147,7 +149,9 @@ proptest! {
         let values: Vec<f64> = cents.iter().map(|cents| *cents as f64 / 100.0).collect();
         slide(&values, length);
         let mut sum = Sum::default();
-        values.iter().for_each(|value| sum.add(*value));
+        for value in &values {
+            sum.add(*value);
+        }
         prop_assert!(sum.is_on_grid());
     }
 
@@ -158,7 +162,9 @@ proptest! {
         let mut sum = Sum::default();
         values.iter().rev().for_each(|value| sum.add(*value));
         let gone = values.split_off(kept);
-        gone.iter().for_each(|value| sum.remove(*value));
+        for value in &gone {
+            sum.remove(*value);
+        }
         prop_assert!(same(sum.mean().unwrap(), expected));
     }
 
@@ -175,7 +181,9 @@ proptest! {
     #[test]
     fn counts_of_any_size_divide_exactly(values in prop::collection::vec(doubles(), 1..6), count in 1..=u32::MAX) {
         let mut sum = Sum::default();
-        values.iter().for_each(|value| sum.add(*value));
+        for value in &values {
+            sum.add(*value);
+        }
         prop_assert!(same(sum.divided(count), reference(&values, u64::from(count))), "{} is not {}", sum.divided(count), reference(&values, u64::from(count)));
     }
 }
@@ -244,9 +252,9 @@ fn the_sum_may_exceed_doubles_and_128_bits() {
 fn broken_bytes_are_refused() {
     let mut bytes = Vec::new();
     let mut sum = Sum::default();
-    [1.0, 1e300, f64::NAN]
-        .into_iter()
-        .for_each(|value| sum.add(value));
+    for value in [1.0, 1e300, f64::NAN] {
+        sum.add(value);
+    }
     sum.encode(&mut bytes);
     assert!(Sum::decode(&mut Reader::new(&bytes)).is_some());
     assert!(

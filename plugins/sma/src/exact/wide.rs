@@ -141,7 +141,7 @@ impl Magnitude {
             let high = remainder << 32 | limb >> 32;
             let low = (high % divisor) << 32 | limb & 0xffff_ffff;
             remainder = low % divisor;
-            quotient = quotient << 64 | u128::from((high / divisor) << 32 | low / divisor);
+            quotient = quotient << 64 | u128::from(((high / divisor) << 32) | (low / divisor));
             weight = index as i32 * 64 - 1074;
             wanted -= i32::from(quotient != 0);
             if wanted == 0 {
