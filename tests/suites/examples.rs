@@ -1,10 +1,13 @@
 //! The examples do what their pages say, with small counts.
 
+use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use weir_tests::db::Db;
-use weir_tests::environment::{BROKERS, repository, variable};
+use weir_tests::environment::{BROKERS, directory, repository, variable};
+use weir_tests::worker::Plan;
 
 /// Runs an example; returns its standard output.
 fn run(example: &str, flags: &[&str]) -> Result<String> {
@@ -67,6 +70,28 @@ fn stocks_end_with_the_rows_that_were_expected() -> Result<()> {
     assert_eq!(
         last_line(&output),
         "verified: 5105 rows, 0 missing, 0 duplicated, 0 wrong"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_pipeline_of_the_readme_is_valid() -> Result<()> {
+    let readme = fs::read_to_string(repository().join("README.md"))?;
+    let (_, block) = readme
+        .split_once("```yaml\n")
+        .context("README shows no pipeline")?;
+    let (pipeline, _) = block
+        .split_once("```")
+        .context("README's pipeline has no end")?;
+    let file = directory("readme")?.join("ticks-sma.yaml");
+    fs::write(&file, pipeline)?;
+    let check = Plan::verb(&["check", &file.display().to_string()])?.variable("DB_PASSWORD", "x");
+    let checked = check.finish(Duration::from_secs(60)).await?;
+    assert!(
+        checked.status.success(),
+        "{}\n{}",
+        checked.output.tail(20),
+        checked.logs.tail(20)
     );
     Ok(())
 }
