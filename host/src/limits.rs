@@ -54,3 +54,19 @@ pub const ABSENT_COLUMN_RECORDS_MAX: u64 = 1_000;
 pub const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Bytes of a trace in REST status: some clients stop reading at 256 KiB.
 pub const TRACE_BYTES_MAX: usize = 32 << 10;
+/// Time to reach one host of the database.
+pub const DATABASE_CONNECT_MAX: Duration = Duration::from_secs(10);
+/// Silence of the database's host after which its connection counts as broken.
+pub const DATABASE_SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Time of one statement, the copying of a whole flush included; beyond it the flush is tried again.
+pub const DATABASE_STATEMENT_MAX: Duration = Duration::from_secs(300);
+/// Wait for a lock in the database; beyond it the flush is tried again.
+pub const DATABASE_LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Wait for position rows that a transaction of our own, of unknown outcome, may still hold; then it is ended.
+pub const DATABASE_POSITION_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Time that a transaction may stand still between two statements before the database ends it.
+pub const DATABASE_IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(60);
+/// Time to say goodbye to the database.
+pub const DATABASE_CLOSE_MAX: Duration = Duration::from_secs(1);
+/// Bytes of one message while rows are copied; small enough to stay in the processor's cache on the way.
+pub const COPY_CHUNK_BYTES: usize = 32 << 10;

@@ -12,4 +12,5 @@
 
 mod examples;
 mod rig;
+mod sink_contract;
 mod tidy;

@@ -33,7 +33,9 @@ pub fn judge(claim: &Claim, from: i64, to: i64, row: Option<&PositionRow>) -> Ve
             at if at == from => Verdict::SendAgain,
             at if at == to => Verdict::Committed,
             at if at < from => lost,
-            at => Verdict::Halt(format!("the position is {at}, neither {from} nor {to}, under this worker's own claim")),
+            at => {
+                Verdict::Halt(format!("the position is {at}, neither {from} nor {to}, under this worker's own claim"))
+            }
         };
     }
     if row.epoch < claim.epoch {

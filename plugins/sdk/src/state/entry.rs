@@ -92,15 +92,8 @@ pub(super) fn page_key(key: KeyWords, long_keys: &LongKeys, number: u32) -> Vec<
 /// The value of a page's entry.
 pub(super) fn page_value<const W: usize>(slots: &[Slot<W>]) -> Vec<u8> {
     let words = slots.as_flattened();
-    let used = words
-        .iter()
-        .rposition(|word| *word != 0)
-        .map_or(0, |last| last + 1);
-    words
-        .iter()
-        .take(used)
-        .flat_map(|word| word.to_le_bytes())
-        .collect()
+    let used = words.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1);
+    words.iter().take(used).flat_map(|word| word.to_le_bytes()).collect()
 }
 
 /// Fills a page from the value of its entry; `None` where the value does not fit.
@@ -119,8 +112,7 @@ pub(super) fn fill_page<const W: usize>(slots: &mut [Slot<W>], value: &[u8]) -> 
 
 /// The value of the clock's entry.
 pub(super) fn clock_value(now: Option<i64>) -> Vec<u8> {
-    now.map(|now| now.to_le_bytes().to_vec())
-        .unwrap_or_default()
+    now.map(|now| now.to_le_bytes().to_vec()).unwrap_or_default()
 }
 
 /// Reads it into `now`; `None` where the value is not that of a clock.
@@ -162,16 +154,8 @@ impl Preamble {
         if flags & !FLAG_STAMP != 0 {
             return None;
         }
-        let stamp = if flags & FLAG_STAMP == 0 {
-            None
-        } else {
-            Some(reader.i64()?)
-        };
-        let (start, len) = if has_slots {
-            (reader.u32()?, reader.u32()?)
-        } else {
-            (0, 0)
-        };
+        let stamp = if flags & FLAG_STAMP == 0 { None } else { Some(reader.i64()?) };
+        let (start, len) = if has_slots { (reader.u32()?, reader.u32()?) } else { (0, 0) };
         Some(Self { stamp, start, len })
     }
 }

@@ -98,11 +98,7 @@ impl<T: Stored> Stored for Option<T> {
     }
 
     fn decode(reader: &mut Reader<'_>) -> Option<Self> {
-        if bool::decode(reader)? {
-            T::decode(reader).map(Some)
-        } else {
-            Some(None)
-        }
+        if bool::decode(reader)? { T::decode(reader).map(Some) } else { Some(None) }
     }
 }
 

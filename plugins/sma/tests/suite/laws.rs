@@ -18,9 +18,7 @@ fn records(case: &Case) -> Vec<Record> {
 fn by_key(case: &Case, outcome: &Outcome) -> BTreeMap<Option<String>, Vec<Record>> {
     let mut keys = BTreeMap::<_, Vec<Record>>::new();
     for (origin, row) in outcome.origins.iter().zip(&outcome.rows) {
-        keys.entry(case.rows[*origin].key.clone())
-            .or_default()
-            .push(row.clone());
+        keys.entry(case.rows[*origin].key.clone()).or_default().push(row.clone());
     }
     keys
 }
@@ -50,23 +48,10 @@ fn keys_stay_apart() {
         keys.sort();
         keys.dedup();
         for key in keys {
-            let rows: Vec<Row> = case
-                .rows
-                .iter()
-                .filter(|row| row.key == key)
-                .cloned()
-                .collect();
-            let alone = Case {
-                rows,
-                ..case.clone()
-            };
+            let rows: Vec<Row> = case.rows.iter().filter(|row| row.key == key).cloned().collect();
+            let alone = Case { rows, ..case.clone() };
             let outcome = run_case(&alone, &mut Chance::new(SEED));
-            assert_eq!(
-                all.get(&key),
-                by_key(&alone, &outcome).get(&key),
-                "{:?}",
-                case.settings
-            );
+            assert_eq!(all.get(&key), by_key(&alone, &outcome).get(&key), "{:?}", case.settings);
         }
     }
 }
@@ -92,27 +77,17 @@ fn scaling_by_a_power_of_two_scales_means() {
         let plain = run_case(&case, &mut Chance::new(SEED));
         for power in [-20, 3, 40] {
             let scale = 2_f64.powi(power);
-            let keeps = |value: f64| {
-                value == 0.0 || !value.is_finite() || (1e-200..1e200).contains(&value.abs())
-            };
+            let keeps = |value: f64| value == 0.0 || !value.is_finite() || (1e-200..1e200).contains(&value.abs());
             if !case.rows.iter().filter_map(|row| row.value).all(keeps) {
                 continue;
             }
             let mut scaled = case.clone();
-            scaled
-                .rows
-                .iter_mut()
-                .for_each(|row| row.value = row.value.map(|value| value * scale));
+            scaled.rows.iter_mut().for_each(|row| row.value = row.value.map(|value| value * scale));
             let outcome = run_case(&scaled, &mut Chance::new(SEED));
             for (one, other) in plain.rows.iter().zip(&outcome.rows) {
-                if let (Datum::Float64(one), Datum::Float64(other)) =
-                    (one.get("sma"), other.get("sma"))
-                {
+                if let (Datum::Float64(one), Datum::Float64(other)) = (one.get("sma"), other.get("sma")) {
                     let (one, other) = (one * scale, *other);
-                    assert!(
-                        one.to_bits() == other.to_bits() || one.is_nan() && other.is_nan(),
-                        "{one} and {other}"
-                    );
+                    assert!(one.to_bits() == other.to_bits() || one.is_nan() && other.is_nan(), "{one} and {other}");
                     compared += 1;
                 }
             }
@@ -153,11 +128,7 @@ fn a_chain_of_increments_is_a_full_checkpoint() {
         let mut full = BTreeMap::new();
         checkpoint(&mut kit, Extent::Full, &mut full);
         assert_eq!(chain, full, "{:?}", case.settings);
-        assert_eq!(
-            checkpoint(&mut kit, Extent::Incremental, &mut chain),
-            0,
-            "nothing has changed since"
-        );
+        assert_eq!(checkpoint(&mut kit, Extent::Incremental, &mut chain), 0, "nothing has changed since");
     }
 }
 

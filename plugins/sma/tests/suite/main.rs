@@ -34,12 +34,7 @@ fn record(row: &Row) -> Record {
 
 /// The settings of a case with the fields that the records have.
 fn settings(case: &Case) -> Vec<(&str, &str)> {
-    let fields = [
-        ("value.field", "price"),
-        ("time.field", "ts"),
-        ("count.field", "n"),
-        ("sum.field", "sum"),
-    ];
+    let fields = [("value.field", "price"), ("time.field", "ts"), ("count.field", "n"), ("sum.field", "sum")];
     let given = case.settings.iter();
     let given = given.map(|(key, value)| (key.as_str(), value.as_str()));
     fields.into_iter().chain(given).collect()

@@ -30,10 +30,7 @@ fn compare(case: &Case, outcome: &Outcome, expected: &[Expected]) -> Result<(), 
             _ => false,
         };
         if !agrees {
-            return Err(format!(
-                "{:?}: row {offset} is {found:?}, not {expected:?}",
-                case.settings
-            ));
+            return Err(format!("{:?}: row {offset} is {found:?}, not {expected:?}", case.settings));
         }
     }
     Ok(())
@@ -41,10 +38,7 @@ fn compare(case: &Case, outcome: &Outcome, expected: &[Expected]) -> Result<(), 
 
 #[test]
 fn every_window_is_what_fractions_say() {
-    let seed = std::env::var("WEIR_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(SEED);
+    let seed = std::env::var("WEIR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(SEED);
     println!("seed {seed} (set WEIR_SEED to change it)");
     let cases = generate(seed, CASES);
     let windows: usize = cases.iter().map(|case| case.rows.len()).sum();
@@ -58,14 +52,10 @@ fn every_window_is_what_fractions_say() {
     for (number, (case, expected)) in cases.iter().zip(&answers).enumerate() {
         assert_eq!(expected.len(), case.rows.len());
         let outcome = run_case(case, &mut chance);
-        compare(case, &outcome, expected)
-            .unwrap_or_else(|error| panic!("seed {seed}, case {number}: {error}"));
+        compare(case, &outcome, expected).unwrap_or_else(|error| panic!("seed {seed}, case {number}: {error}"));
     }
     let finite = |expected: &&Expected| matches!(expected, Expected::Row { mean: Some(mean), .. } if mean.is_finite());
     let means = answers.iter().flatten().filter(finite).count();
-    assert!(
-        means >= 100_000,
-        "only {means} of {windows} means are finite"
-    );
+    assert!(means >= 100_000, "only {means} of {windows} means are finite");
     println!("{windows} windows of {CASES} cases agree, {means} with a finite mean");
 }

@@ -10,10 +10,7 @@ use weir_plugin_sdk::{Carry, Kind, metric, record};
 type Given<'a> = &'a [(&'a str, &'a str)];
 
 fn kit(settings: &[(&str, &str)]) -> Kit<Sma> {
-    let settings: Vec<_> = [("value.field", "x")]
-        .into_iter()
-        .chain(settings.iter().copied())
-        .collect();
+    let settings: Vec<_> = [("value.field", "x")].into_iter().chain(settings.iter().copied()).collect();
     Kit::new(&settings).unwrap()
 }
 
@@ -23,7 +20,8 @@ fn x(key: &str, time_us: i64, value: f64) -> Record {
 
 #[test]
 fn settings_that_cannot_be_are_refused_in_a_sentence() {
-    let window = "Setting `window` takes a number of rows from 1 to 100000, or a duration such as 250ms, 5s, 5m, 1h or 1d, not";
+    let window =
+        "Setting `window` takes a number of rows from 1 to 100000, or a duration such as 250ms, 5s, 5m, 1h or 1d, not";
     let cases: &[(&[(&str, &str)], String)] = &[
         (&[], "Setting `window` is required and takes a number of rows from 1 to 100000, or a duration such as 250ms, 5s, 5m, 1h or 1d.".to_owned()),
         (&[("window", "0")], format!("{window} `0`.")),
@@ -42,19 +40,11 @@ fn settings_that_cannot_be_are_refused_in_a_sentence() {
         (&[("window", "5"), ("windows", "5")], "Setting `windows` is unknown; the nearest one is `window`.".to_owned()),
     ];
     for (settings, sentence) in cases {
-        let settings: Vec<_> = [("value.field", "x")]
-            .into_iter()
-            .chain(settings.iter().copied())
-            .collect();
+        let settings: Vec<_> = [("value.field", "x")].into_iter().chain(settings.iter().copied()).collect();
         assert_eq!(&Kit::<Sma>::new(&settings).unwrap_err().message, sentence);
     }
     let failure = Kit::<Sma>::new(&[("window", "5")]).unwrap_err();
-    assert!(
-        failure
-            .message
-            .starts_with("Setting `value.field` is required"),
-        "{failure}"
-    );
+    assert!(failure.message.starts_with("Setting `value.field` is required"), "{failure}");
 }
 
 #[test]
@@ -67,39 +57,17 @@ fn a_plan_asks_for_no_more_than_it_needs() {
             .zip(plan.inputs())
             .map(|(position, field)| (field.path.clone(), field.kind, plan.is_required(position)))
             .collect();
-        let outputs: Vec<_> = plan
-            .outputs()
-            .iter()
-            .map(|field| (field.path.clone(), field.kind))
-            .collect();
-        (
-            inputs,
-            outputs,
-            plan.event_time_source()
-                .map(|source| (source.path.clone(), source.lateness_us)),
-        )
+        let outputs: Vec<_> = plan.outputs().iter().map(|field| (field.path.clone(), field.kind)).collect();
+        (inputs, outputs, plan.event_time_source().map(|source| (source.path.clone(), source.lateness_us)))
     };
     let input = |path: &str, kind, required| (path.to_owned(), kind, required);
     let output = |path: &str, kind| (path.to_owned(), kind);
-    let value_and_key = vec![
-        input("x", Kind::Float64, false),
-        input("$key", Kind::Text, false),
-    ];
-    assert_eq!(
-        paths(&[("window", "50")]),
-        (
-            value_and_key.clone(),
-            vec![output("sma", Kind::Float64)],
-            None
-        )
-    );
+    let value_and_key = vec![input("x", Kind::Float64, false), input("$key", Kind::Text, false)];
+    assert_eq!(paths(&[("window", "50")]), (value_and_key.clone(), vec![output("sma", Kind::Float64)], None));
     let (inputs, _, source) = paths(&[("window", "50"), ("key.ttl", "1d")]);
     assert_eq!(
         (inputs[2].clone(), source),
-        (
-            input("$timestamp", Kind::Timestamp, false),
-            Some(("$timestamp".to_owned(), 0))
-        )
+        (input("$timestamp", Kind::Timestamp, false), Some(("$timestamp".to_owned(), 0)))
     );
     let settings = [
         ("window", "5m"),
@@ -113,38 +81,16 @@ fn a_plan_asks_for_no_more_than_it_needs() {
     let (inputs, outputs, source) = paths(&settings);
     assert_eq!(
         inputs,
-        [
-            input("x", Kind::Float64, false),
-            input("id", Kind::Text, false),
-            input("at", Kind::Timestamp, true)
-        ]
+        [input("x", Kind::Float64, false), input("id", Kind::Text, false), input("at", Kind::Timestamp, true)]
     );
-    assert_eq!(
-        outputs,
-        [
-            output("mean", Kind::Float64),
-            output("n", Kind::Int64),
-            output("sum", Kind::Float64)
-        ]
-    );
+    assert_eq!(outputs, [output("mean", Kind::Float64), output("n", Kind::Int64), output("sum", Kind::Float64)]);
     assert_eq!(source, Some(("at".to_owned(), 2_000_000)));
 }
 
 #[test]
 fn nulls_hold_a_slot_and_are_no_observation() {
-    let mut kit = kit(&[
-        ("window", "3"),
-        ("min.periods", "1"),
-        ("count.field", "n"),
-        ("sum.field", "sum"),
-    ]);
-    let rows = [
-        record! { "x": 1.0 },
-        record! { "x": Datum::Null },
-        record! {},
-        record! {},
-        record! { "x": 7 },
-    ];
+    let mut kit = kit(&[("window", "3"), ("min.periods", "1"), ("count.field", "n"), ("sum.field", "sum")]);
+    let rows = [record! { "x": 1.0 }, record! { "x": Datum::Null }, record! {}, record! {}, record! { "x": 7 }];
     let expected = [
         record! { "sma": 1.0, "n": 1, "sum": 1.0 },
         record! { "sma": 1.0, "n": 1, "sum": 1.0 },
@@ -164,13 +110,7 @@ fn rows_without_a_key_share_one_window_and_an_empty_key_is_a_key() {
         record! { "x": 2.0, "id": Datum::Null },
         record! { "x": 6.0, "id": "" },
     ];
-    let means: Vec<Datum> = kit
-        .process(&rows)
-        .unwrap()
-        .rows
-        .iter()
-        .map(|row| row.get("sma").clone())
-        .collect();
+    let means: Vec<Datum> = kit.process(&rows).unwrap().rows.iter().map(|row| row.get("sma").clone()).collect();
     assert_eq!(means, [1.0, 5.0, 1.5, 5.5].map(Datum::from));
 }
 
@@ -183,10 +123,7 @@ fn emit_ready_drops_rows_without_a_mean() {
         .collect();
     let outcome = kit.process(&rows).unwrap();
     assert_eq!(outcome.origins, [2, 3]);
-    assert_eq!(
-        outcome.rows,
-        [record! { "sma": 2.0 }, record! { "sma": f64::NAN }]
-    );
+    assert_eq!(outcome.rows, [record! { "sma": 2.0 }, record! { "sma": f64::NAN }]);
 }
 
 /// Window 10 s, lateness 20 s: late rows see their own interval, and later rows see them.
@@ -205,17 +142,9 @@ fn late_rows_take_their_place_in_time() {
         (109, 128.0),
         (131, 256.0),
     ];
-    let records: Vec<Record> = rows
-        .iter()
-        .map(|(time, value)| x("a", time * second, *value))
-        .collect();
-    let found: Vec<(Datum, Datum)> = kit
-        .process(&records)
-        .unwrap()
-        .rows
-        .iter()
-        .map(|row| (row.get("sma").clone(), row.get("n").clone()))
-        .collect();
+    let records: Vec<Record> = rows.iter().map(|(time, value)| x("a", time * second, *value)).collect();
+    let found: Vec<(Datum, Datum)> =
+        kit.process(&records).unwrap().rows.iter().map(|row| (row.get("sma").clone(), row.get("n").clone())).collect();
     let mean = |sum: f64, count: i64| (Datum::from(sum / count as f64), Datum::from(count));
     let too_late = (Datum::Null, Datum::Null);
     let expected = [
@@ -236,9 +165,7 @@ fn late_rows_take_their_place_in_time() {
 #[test]
 fn a_row_without_time_has_no_place_in_a_window_of_time() {
     let mut kit = kit(&[("window", "10s"), ("time.field", "at")]);
-    let outcome = kit
-        .process(&[record! { "x": 1.0 }, record! { "x": 2.0, "at": 5 }])
-        .unwrap();
+    let outcome = kit.process(&[record! { "x": 1.0 }, record! { "x": 2.0, "at": 5 }]).unwrap();
     assert_eq!((outcome.origins, outcome.rejected.len()), (vec![1], 1));
 }
 
@@ -246,8 +173,7 @@ fn a_row_without_time_has_no_place_in_a_window_of_time() {
 fn one_key_too_many_is_a_failure_that_names_the_limit() {
     let attempt = |settings: &[(&str, &str)]| {
         let mut kit = kit(&[&[("window", "2"), ("keys.max", "2")], settings].concat());
-        kit.process(&[x("a", 0, 1.0), x("b", 5_000_000, 1.0)])
-            .unwrap();
+        kit.process(&[x("a", 0, 1.0), x("b", 5_000_000, 1.0)]).unwrap();
         kit.process(&[x("c", 5_000_001, 1.0)])
     };
     let failure = attempt(&[]).unwrap_err();
@@ -256,16 +182,8 @@ fn one_key_too_many_is_a_failure_that_names_the_limit() {
         failure.message,
         "A new key in `$key` is one more than the 2 that `keys.max` allows: raise it, or set `key.ttl` so that keys out of use are forgotten."
     );
-    assert!(
-        attempt(&[("key.ttl", "10s")])
-            .unwrap_err()
-            .message
-            .ends_with("raise it or lower `key.ttl`.")
-    );
-    assert!(
-        attempt(&[("key.ttl", "5s")]).is_ok(),
-        "a was not seen for longer than 5 s"
-    );
+    assert!(attempt(&[("key.ttl", "10s")]).unwrap_err().message.ends_with("raise it or lower `key.ttl`."));
+    assert!(attempt(&[("key.ttl", "5s")]).is_ok(), "a was not seen for longer than 5 s");
 }
 
 #[test]
@@ -273,33 +191,12 @@ fn a_key_is_forgotten_by_event_time_and_idle_advance() {
     for window in ["3", "1h"] {
         let mut kit = kit(&[("window", window), ("min.periods", "1"), ("key.ttl", "1s")]);
         let means = |kit: &mut Kit<Sma>, rows: &[Record]| -> Vec<Datum> {
-            kit.process(rows)
-                .unwrap()
-                .rows
-                .iter()
-                .map(|row| row.get("sma").clone())
-                .collect()
+            kit.process(rows).unwrap().rows.iter().map(|row| row.get("sma").clone()).collect()
         };
         let second = 1_000_000;
-        let rows = [
-            x("a", 0, 1.0),
-            x("b", second, 4.0),
-            x("a", second, 3.0),
-            x("b", 2 * second + 1, 8.0),
-        ];
-        assert_eq!(
-            means(&mut kit, &rows),
-            [1.0, 4.0, 2.0, 8.0].map(Datum::from),
-            "b was forgotten, a was not"
-        );
-        let keys = |kit: &mut Kit<Sma>| {
-            kit.guest()
-                .stats()
-                .into_iter()
-                .find(|(name, _)| name == "keys")
-                .unwrap()
-                .1
-        };
+        let rows = [x("a", 0, 1.0), x("b", second, 4.0), x("a", second, 3.0), x("b", 2 * second + 1, 8.0)];
+        assert_eq!(means(&mut kit, &rows), [1.0, 4.0, 2.0, 8.0].map(Datum::from), "b was forgotten, a was not");
+        let keys = |kit: &mut Kit<Sma>| kit.guest().stats().into_iter().find(|(name, _)| name == "keys").unwrap().1;
         assert_eq!(keys(&mut kit), 2);
         assert!(kit.advance(10 * second).unwrap().rows.is_empty());
         assert_eq!(keys(&mut kit), 0);
@@ -308,88 +205,45 @@ fn a_key_is_forgotten_by_event_time_and_idle_advance() {
 
 /// The header that a guest writes under these settings.
 fn header(settings: &[(&str, &str)]) -> Header {
-    kit(settings)
-        .guest()
-        .begin_checkpoint(Extent::Full)
-        .unwrap()
+    kit(settings).guest().begin_checkpoint(Extent::Full).unwrap()
 }
 
 #[test]
 fn state_goes_on_where_its_windows_stay_the_same() {
-    let accept = |written: &[(&str, &str)], now: &[(&str, &str)]| {
-        kit(now).guest().begin_restore(&header(written)).unwrap()
-    };
+    let accept =
+        |written: &[(&str, &str)], now: &[(&str, &str)]| kit(now).guest().begin_restore(&header(written)).unwrap();
     let accepted: [(Given, Given); 5] = [
         (&[("window", "300s")], &[("window", "5m")]),
-        (
-            &[("window", "50"), ("key.field", "$key")],
-            &[("window", "50"), ("time.field", "at")],
-        ),
+        (&[("window", "50"), ("key.field", "$key")], &[("window", "50"), ("time.field", "at")]),
         (
             &[("window", "50"), ("keys.max", "10")],
-            &[
-                ("window", "50"),
-                ("keys.max", "20"),
-                ("min.periods", "3"),
-                ("key.ttl", "1d"),
-            ],
+            &[("window", "50"), ("keys.max", "20"), ("min.periods", "3"), ("key.ttl", "1d")],
         ),
-        (
-            &[("window", "5m"), ("lateness", "2s")],
-            &[("window", "5m"), ("lateness", "1s")],
-        ),
-        (
-            &[("window", "5m"), ("output.field", "a")],
-            &[("window", "5m"), ("output.field", "b"), ("emit", "ready")],
-        ),
+        (&[("window", "5m"), ("lateness", "2s")], &[("window", "5m"), ("lateness", "1s")]),
+        (&[("window", "5m"), ("output.field", "a")], &[("window", "5m"), ("output.field", "b"), ("emit", "ready")]),
     ];
     for (written, now) in accepted {
-        assert_eq!(
-            accept(written, now),
-            Acceptance::Accept,
-            "{written:?} to {now:?}"
-        );
+        assert_eq!(accept(written, now), Acceptance::Accept, "{written:?} to {now:?}");
     }
     let rejected: [(Given, Given, &str); 4] = [
         (&[("window", "50")], &[("window", "51")], "`window` 50"),
-        (
-            &[("window", "50"), ("key.field", "id")],
-            &[("window", "50")],
-            "`key.field` id",
-        ),
-        (
-            &[("window", "5m")],
-            &[("window", "5m"), ("time.field", "at")],
-            "`time.field` $timestamp",
-        ),
-        (
-            &[("window", "5m"), ("lateness", "1s")],
-            &[("window", "5m"), ("lateness", "2s")],
-            "`lateness` 1s",
-        ),
+        (&[("window", "50"), ("key.field", "id")], &[("window", "50")], "`key.field` id"),
+        (&[("window", "5m")], &[("window", "5m"), ("time.field", "at")], "`time.field` $timestamp"),
+        (&[("window", "5m"), ("lateness", "1s")], &[("window", "5m"), ("lateness", "2s")], "`lateness` 1s"),
     ];
     for (written, now, named) in rejected {
-        let reason = format!(
-            "The windows were kept with {named}; set it back to that, or start empty to change it."
-        );
+        let reason = format!("The windows were kept with {named}; set it back to that, or start empty to change it.");
         assert_eq!(accept(written, now), Acceptance::Reject(reason));
     }
-    let newer = Header {
-        state_version: 2,
-        ..header(&[("window", "5")])
-    };
-    assert!(matches!(
-        kit(&[("window", "5")]).guest().begin_restore(&newer),
-        Ok(Acceptance::Reject(_))
-    ));
+    let newer = Header { state_version: 2, ..header(&[("window", "5")]) };
+    assert!(matches!(kit(&[("window", "5")]).guest().begin_restore(&newer), Ok(Acceptance::Reject(_))));
 }
 
 /// A guest whose memory is measured: the bound that the plugin promises, natively and by its own account.
 #[test]
 fn a_key_takes_at_most_its_slots_and_a_hundred_bytes() {
     let mut guest = Guest::<Sma>::new();
-    let settings = [("value.field", "x"), ("window", "50")]
-        .map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let settings = [("value.field", "x"), ("window", "50")].map(|(key, value)| (key.to_owned(), value.to_owned()));
     guest.configure(settings).unwrap();
     let keys = 200_000_u64;
     let (mut bytes, mut offsets) = (Vec::new(), vec![0]);
@@ -406,12 +260,7 @@ fn a_key_takes_at_most_its_slots_and_a_hundred_bytes() {
         })),
     ];
     guest.process(keys as usize, &columns).unwrap();
-    let held = guest
-        .stats()
-        .into_iter()
-        .find(|(name, _)| name == "bytes")
-        .unwrap()
-        .1;
+    let held = guest.stats().into_iter().find(|(name, _)| name == "bytes").unwrap().1;
     // Natively a pointer takes 8 bytes instead of 4.
     assert!(held / keys <= 50 * 8 + 100, "{} bytes per key", held / keys);
     println!("{} bytes per key with a window of 50", held / keys);

@@ -1,0 +1,226 @@
+//! Position rows: claimed, advanced under the claim, read back when an outcome is unknown.
+//!
+//! Rows are always locked in the order of topic and partition, so that two writers cannot deadlock.
+
+use futures_util::future::join4;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::connect::{Connection, quote};
+use super::failure;
+use crate::error::{Error, Kind, Result};
+use crate::limits::DATABASE_POSITION_WAIT_MAX;
+use crate::record::{Claim, Decision, DecisionKind, Flush, Lane, PositionRow, Stage};
+use crate::sink::{ClaimRequest, Claimed};
+
+/// How every transaction begins: a condition that waited for a lock must see what the lock's holder wrote.
+pub const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+/// Whose positions, and where they lie.
+#[derive(Debug, Clone, Copy)]
+pub struct Pipeline<'a> {
+    /// The schema, unquoted.
+    pub schema: &'a str,
+    /// The pipeline's name.
+    pub name: &'a str,
+    /// The worker's name.
+    pub owner: &'a str,
+}
+
+/// Claims lanes in one transaction: all or none.
+pub async fn claim(connection: &mut Connection, of: Pipeline<'_>, requests: &[ClaimRequest]) -> Result<Vec<Claimed>> {
+    let claimed = try_claim(connection, of, requests).await;
+    claimed.map_err(|e| failure::error(format!("claim lanes of pipeline {}", of.name), &e))?
+}
+
+async fn try_claim(
+    connection: &mut Connection,
+    of: Pipeline<'_>,
+    requests: &[ClaimRequest],
+) -> Result<Result<Vec<Claimed>>, tokio_postgres::Error> {
+    let schema = quote(of.schema);
+    let topics: Vec<&str> = requests.iter().map(|request| &*request.lane.topic).collect();
+    let partitions: Vec<i32> = requests.iter().map(|request| request.lane.partition).collect();
+    let starts: Vec<Option<i64>> = requests.iter().map(|request| request.start).collect();
+    let tokens: Vec<Uuid> = requests.iter().map(|_| Uuid::new_v4()).collect();
+    // A new row has epoch 0, which nobody holds; the claim itself makes it 1.
+    let insert = connection
+        .prepare(&format!(
+            "INSERT INTO {schema}.position (pipeline, topic, partition, next_offset, start_offset, epoch, token, owner)
+             SELECT $1, r.topic COLLATE \"C\", r.partition, r.start, r.start, 0, r.token, $6
+             FROM unnest($2::text[], $3::int4[], $4::int8[], $5::uuid[]) AS r(topic, partition, start, token)
+             WHERE r.start IS NOT NULL ORDER BY 2, 3 ON CONFLICT DO NOTHING"
+        ))
+        .await?;
+    let lock = connection.prepare(&lock_sql(&schema)).await?;
+    let take = connection
+        .prepare(&format!(
+            "UPDATE {schema}.position p SET epoch = p.epoch + 1, token = r.token, owner = $5, claimed_at = now()
+             FROM unnest($2::text[], $3::int4[], $4::uuid[]) AS r(topic, partition, token)
+             WHERE p.pipeline = $1 AND p.topic = r.topic AND p.partition = r.partition
+             RETURNING p.topic, p.partition, p.epoch, p.token, p.next_offset, p.start_offset, p.records_in, p.rows_out"
+        ))
+        .await?;
+    let client = &connection.client;
+    // Awaited alone: what follows a BEGIN that failed would commit by itself.
+    client.batch_execute(BEGIN).await?;
+    let (inserted, locked, taken, decisions) = join4(
+        client.execute(&insert, &[&of.name, &topics, &partitions, &starts, &tokens, &of.owner]),
+        client.query(&lock, &[&of.name, &topics, &partitions]),
+        client.query(&take, &[&of.name, &topics, &partitions, &tokens, &of.owner]),
+        read_decisions(connection, of, requests),
+    )
+    .await;
+    inserted?;
+    locked?;
+    let (rows, decisions) = (taken?, decisions?);
+    let claimed: Result<Vec<Claimed>> = requests.iter().map(|request| held(request, &rows, &decisions)).collect();
+    client.batch_execute(if claimed.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
+    Ok(claimed)
+}
+
+/// The decisions of the lanes that ask for them, between their start and where they stand.
+async fn read_decisions(
+    connection: &Connection,
+    of: Pipeline<'_>,
+    requests: &[ClaimRequest],
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let asking: Vec<&Lane> = requests.iter().filter(|request| request.decisions).map(|request| &request.lane).collect();
+    if asking.is_empty() {
+        return Ok(Vec::new());
+    }
+    let topics: Vec<&str> = asking.iter().map(|lane| &*lane.topic).collect();
+    let partitions: Vec<i32> = asking.iter().map(|lane| lane.partition).collect();
+    let schema = quote(of.schema);
+    let sql = format!(
+        "SELECT d.topic, d.partition, d.at_offset, d.kind, d.stage, d.detail
+         FROM unnest($2::text[], $3::int4[]) AS r(topic, partition)
+         JOIN {schema}.position p ON p.pipeline = $1 AND p.topic = r.topic AND p.partition = r.partition
+         JOIN {schema}.decision d ON d.pipeline = $1 AND d.topic = r.topic AND d.partition = r.partition
+           AND d.at_offset >= p.start_offset AND d.at_offset < p.next_offset
+         ORDER BY d.topic, d.partition, d.at_offset"
+    );
+    connection.client.query(&sql, &[&of.name, &topics, &partitions]).await
+}
+
+/// The claim that answers a request.
+fn held(request: &ClaimRequest, rows: &[Row], decisions: &[Row]) -> Result<Claimed> {
+    let lane = &request.lane;
+    let mine = |row: &&Row| row.get::<_, &str>(0) == &*lane.topic && row.get::<_, i32>(1) == lane.partition;
+    let Some(row) = rows.iter().find(mine) else {
+        return Ok(Claimed::NoPosition(lane.clone()));
+    };
+    Ok(Claimed::Held(Claim {
+        lane: lane.clone(),
+        epoch: row.get(2),
+        token: row.get(3),
+        next_offset: row.get(4),
+        start_offset: row.get(5),
+        records: row.get::<_, i64>(6) as u64,
+        rows: row.get::<_, i64>(7) as u64,
+        decisions: decisions.iter().filter(mine).map(|row| decision(lane, row)).collect::<Result<_>>()?,
+    }))
+}
+
+fn decision(lane: &Lane, row: &Row) -> Result<Decision> {
+    let (offset, kind): (i64, &str) = (row.get(2), row.get(3));
+    let kind = DecisionKind::parse(kind).ok_or_else(|| {
+        let message = format!("decision {kind} at offset {offset} of {lane} is none that this weir knows");
+        Error::new(Kind::SchemaVersion, message)
+    })?;
+    Ok(Decision { offset, kind, stage: Stage::from_number(row.get(4)), detail: row.get(5) })
+}
+
+/// Locks the rows of lanes in their order.
+fn lock_sql(schema: &str) -> String {
+    format!(
+        "SELECT p.topic, p.partition, p.epoch, p.token, p.next_offset, p.owner FROM {schema}.position p
+         WHERE p.pipeline = $1 AND (p.topic, p.partition) IN (SELECT * FROM unnest($2::text[], $3::int4[]))
+         ORDER BY p.topic, p.partition FOR UPDATE"
+    )
+}
+
+/// Reads positions after every transaction that holds them has ended.
+pub async fn read(connection: &mut Connection, of: Pipeline<'_>, lanes: &[Lane]) -> Result<Vec<Option<PositionRow>>> {
+    let topics: Vec<&str> = lanes.iter().map(|lane| &*lane.topic).collect();
+    let partitions: Vec<i32> = lanes.iter().map(|lane| lane.partition).collect();
+    let wait_ms = DATABASE_POSITION_WAIT_MAX.as_millis();
+    let begin = format!("{BEGIN}; SET LOCAL lock_timeout = {wait_ms}");
+    let result: Result<Vec<Row>, tokio_postgres::Error> = async {
+        let lock = connection.prepare(&lock_sql(&quote(of.schema))).await?;
+        let client = &connection.client;
+        client.batch_execute(&begin).await?;
+        let rows = client.query(&lock, &[&of.name, &topics, &partitions]).await?;
+        client.batch_execute("COMMIT").await?;
+        Ok(rows)
+    }
+    .await;
+    let rows = result.map_err(|e| failure::error(format!("read the positions of pipeline {}", of.name), &e))?;
+    Ok(lanes.iter().map(|lane| position(lane, &rows)).collect())
+}
+
+fn position(lane: &Lane, rows: &[Row]) -> Option<PositionRow> {
+    let mine = |row: &&Row| row.get::<_, &str>(0) == &*lane.topic && row.get::<_, i32>(1) == lane.partition;
+    let row = rows.iter().find(mine)?;
+    Some(PositionRow { epoch: row.get(2), token: row.get(3), next_offset: row.get(4), owner: row.get(5) })
+}
+
+/// The parameters of an advance: one entry per lane, in lane order.
+#[derive(Debug, Default)]
+pub struct Advance<'a> {
+    /// Topics.
+    pub topics: Vec<&'a str>,
+    /// Partitions.
+    pub partitions: Vec<i32>,
+    /// Epochs of the claims.
+    pub epochs: Vec<i64>,
+    /// Tokens of the claims.
+    pub tokens: Vec<Uuid>,
+    /// Next offsets that must be there.
+    pub froms: Vec<i64>,
+    /// Next offsets to write.
+    pub tos: Vec<i64>,
+    /// Records to add to the running count.
+    pub records: Vec<i64>,
+    /// Rows to add to the running count.
+    pub rows: Vec<i64>,
+}
+
+impl<'a> Advance<'a> {
+    /// The advance of every segment under its claim.
+    pub fn of(flush: &'a Flush, claims: &'a [Claim]) -> Self {
+        let mut pairs: Vec<_> = flush.segments.iter().zip(claims).collect();
+        pairs.sort_by(|(a, _), (b, _)| a.lane.cmp(&b.lane));
+        let mut advance = Advance::default();
+        for (segment, claim) in pairs {
+            advance.topics.push(&segment.lane.topic);
+            advance.partitions.push(segment.lane.partition);
+            advance.epochs.push(claim.epoch);
+            advance.tokens.push(claim.token);
+            advance.froms.push(segment.from);
+            advance.tos.push(segment.to);
+            advance.records.push(segment.records as i64);
+            advance.rows.push(segment.rows as i64);
+        }
+        advance
+    }
+
+    /// The same as one statement that says how many rows it moved, for databases without the function.
+    pub fn update_sql(schema: &str) -> String {
+        format!(
+            "UPDATE {}.position p
+             SET next_offset = r.goal, records_in = p.records_in + r.records, rows_out = p.rows_out + r.rows,
+                 advanced_at = now()
+             FROM unnest($2::text[], $3::int4[], $4::int8[], $5::uuid[], $6::int8[], $7::int8[], $8::int8[], $9::int8[])
+               AS r(topic, partition, epoch, token, expected, goal, records, rows)
+             WHERE p.pipeline = $1 AND p.topic = r.topic AND p.partition = r.partition
+               AND p.epoch = r.epoch AND p.token = r.token AND p.next_offset = r.expected",
+            quote(schema)
+        )
+    }
+
+    /// Locks its rows in order, ahead of [`Advance::update_sql`].
+    pub fn lock_sql(schema: &str) -> String {
+        lock_sql(&quote(schema))
+    }
+}
