@@ -1,1 +1,288 @@
-//! Builds every part, starts and drains them in order; the only place that wires.
+//! Builds every part, starts and drains them in order. The only place that knows all the real ones: what a
+//! pipeline file names becomes a converter, a chain and a sink here.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::config::Problem;
+use crate::config::pipeline::{Pipeline, Sink as SinkConfig, Transform as TransformConfig};
+use crate::config::worker::Worker as Settings;
+use crate::convert;
+use crate::error::{Error, Kind, Result};
+use crate::guest::{Catalog, Compiler, Engine, Meters, Setup};
+use crate::kafka::ConsumerSettings;
+use crate::limits::{FLUSH_BYTES_MAX, FLUSH_ROWS_MAX};
+use crate::metrics::Metrics;
+use crate::record::Lane;
+use crate::rest::{self, Surface};
+use crate::sink::Sink;
+use crate::sink::console::ConsoleSink;
+use crate::sink::timescale::TimescaleSink;
+use crate::task::machine;
+use crate::task::status::SharedStatus;
+use crate::task::writer::Tolerance;
+use crate::task::{ChainFactory, Spec};
+use crate::transform::plugin::PluginTransform;
+use crate::transform::{Chain, Transform, timestamp_converter};
+use crate::worker::{SharedWorker, TaskBuilder, Worker};
+
+/// The parts that tasks are built from.
+#[derive(Debug)]
+pub struct Parts {
+    catalog: Catalog,
+    metrics: Arc<Metrics>,
+    meters: Arc<Meters>,
+    bootstrap_servers: String,
+    worker: String,
+    task_bytes: usize,
+    clock: Clock,
+}
+
+/// A running worker with its REST listener.
+#[derive(Debug)]
+pub struct App {
+    runtime: Runtime,
+    worker: SharedWorker,
+    metrics: Arc<Metrics>,
+    stop: watch::Sender<bool>,
+    servers: Vec<JoinHandle<Result<()>>>,
+    address: SocketAddr,
+}
+
+impl App {
+    /// Starts the worker: plugins, REST, then the pipelines. `compiler` is the program that compiles plugins in a
+    /// child process; None compiles here.
+    pub fn start(settings: &Settings, pipelines: Vec<Pipeline>, compiler: Option<PathBuf>) -> Result<App> {
+        let runtime = runtime()?;
+        let metrics = Metrics::new()?;
+        let id = worker_id(settings);
+        let (stop, stopped) = watch::channel(false);
+        let (ready, is_ready) = watch::channel(false);
+        let listener = runtime.block_on(rest::bind(address(&settings.rest)?))?;
+        let bound = listener.local_addr().map_err(|e| Error::caused(Kind::Internal, "read the address of REST", e))?;
+        let parts = Parts {
+            catalog: catalog(settings, compiler)?,
+            metrics: Arc::clone(&metrics),
+            meters: Arc::default(),
+            bootstrap_servers: settings.bootstrap_servers.clone(),
+            worker: id,
+            task_bytes: task_bytes(settings.memory_bytes, &pipelines),
+            clock: Clock::start(),
+        };
+        let name = bound.to_string();
+        let build: TaskBuilder = Box::new(move |pipeline, number, status| parts.task(pipeline, number, status));
+        let worker = Arc::new(Worker::new(name, build, runtime.handle().clone()));
+        let surface = Surface { worker: Arc::clone(&worker), metrics: Arc::clone(&metrics), ready: is_ready };
+        let mut servers = vec![runtime.spawn(rest::serve(listener, rest::router(surface.clone()), stopped.clone()))];
+        if let Some(metrics) = &settings.metrics {
+            let listener = runtime.block_on(rest::bind(address(metrics)?))?;
+            servers.push(runtime.spawn(rest::serve(listener, rest::metrics_router(surface), stopped)));
+        }
+        for pipeline in pipelines {
+            worker.start(pipeline);
+        }
+        // The channel only closes when the surface is gone.
+        let _ = ready.send(true);
+        tracing::info!(rest = %bound, "worker started");
+        Ok(App { runtime, worker, metrics, stop, servers, address: bound })
+    }
+
+    /// The pipelines and their status.
+    pub fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    /// The metrics.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Where REST listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The async runtime, for callers that have work of their own for it.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// Waits for SIGTERM or SIGINT, or until nothing can run any more (then an error).
+    pub fn wait(&self) -> Result<()> {
+        let signals = self.runtime.block_on(signal());
+        signals.map_err(|e| Error::caused(Kind::Internal, "wait for signals", e))
+    }
+
+    /// Finishes every flush, then ends REST.
+    pub fn drain(mut self) -> Result<()> {
+        tracing::info!("draining");
+        self.worker.drain();
+        // Without receivers there is nobody left to stop.
+        let _ = self.stop.send(true);
+        for server in self.servers.drain(..) {
+            let ended = self.runtime.block_on(server);
+            ended.map_err(|e| Error::caused(Kind::Internal, "end REST", e))??;
+        }
+        tracing::info!("worker stopped");
+        Ok(())
+    }
+}
+
+async fn signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn runtime() -> Result<Runtime> {
+    let built = Builder::new_multi_thread().worker_threads(2).enable_all().thread_name("weir-io").build();
+    built.map_err(|e| Error::caused(Kind::Internal, "start the async runtime", e))
+}
+
+fn address(text: &str) -> Result<SocketAddr> {
+    use std::net::ToSocketAddrs as _;
+    let found = text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+    found.ok_or_else(|| Error::new(Kind::Config, format!("`{text}` is no address to listen on (HOST:PORT)")))
+}
+
+/// The plugins in the directories, compiled.
+pub fn catalog(settings: &Settings, compiler: Option<PathBuf>) -> Result<Catalog> {
+    let cache = settings.state.as_ref().map(|state| state.join("cache"));
+    let compiler = Compiler::new(Engine::new()?, compiler, cache.as_deref());
+    let directories: Vec<PathBuf> = settings.plugins.iter().filter(|dir| dir.is_dir()).cloned().collect();
+    let catalog = Catalog::scan(&compiler, &directories);
+    for plugin in catalog.plugins() {
+        let manifest = plugin.manifest();
+        tracing::info!(plugin = manifest.id, version = %manifest.version, file = %plugin.file().display(), "plugin found");
+    }
+    for refused in catalog.refused() {
+        tracing::warn!(file = %refused.file.display(), "plugin refused: {}", refused.error);
+    }
+    Ok(catalog)
+}
+
+/// What each task may use of the worker's budget. A quarter is for the process itself, its guests and what
+/// the client libraries hold; the rest is shared by the tasks.
+fn task_bytes(memory: u64, pipelines: &[Pipeline]) -> usize {
+    let tasks: usize = pipelines.iter().map(|p| p.tasks_max).sum();
+    usize::try_from(memory / 4 * 3).unwrap_or(usize::MAX) / tasks.max(1)
+}
+
+/// The worker's stable name: given, else kept in the state directory, else made up for this run.
+fn worker_id(settings: &Settings) -> String {
+    if let Some(id) = &settings.id {
+        return id.clone();
+    }
+    let fresh = || Uuid::new_v4().to_string();
+    let Some(state) = &settings.state else { return fresh() };
+    let file = state.join("worker-id");
+    if let Ok(id) = fs::read_to_string(&file) {
+        return id.trim().to_owned();
+    }
+    let id = fresh();
+    let written = fs::create_dir_all(state).and_then(|()| fs::write(&file, &id));
+    if let Err(error) = written {
+        tracing::warn!(file = %file.display(), %error, "the worker's id is not kept: a killed worker is back only after its session");
+    }
+    id
+}
+
+impl Parts {
+    /// One task of a pipeline.
+    fn task(&self, pipeline: &Pipeline, number: usize, status: SharedStatus) -> Result<Spec> {
+        let converter = |class: &str| {
+            convert::by_name(class).ok_or_else(|| Error::new(Kind::Config, format!("there is no converter `{class}`")))
+        };
+        let consumer = ConsumerSettings {
+            bootstrap_servers: pipeline.bootstrap_servers.clone().unwrap_or_else(|| self.bootstrap_servers.clone()),
+            group: pipeline.group.clone(),
+            instance: format!("{}-{}-{number}", self.worker, pipeline.name),
+            client_id: format!("connector-consumer-{}-{number}", pipeline.name),
+            topics: pipeline.topics.clone(),
+            overrides: pipeline.consumer_overrides.clone(),
+            fetch_bytes_max: (self.task_bytes / 4).min(64 << 20),
+        };
+        Ok(Spec {
+            pipeline: pipeline.name.clone(),
+            number,
+            consumer,
+            offset_reset: pipeline.auto_offset_reset,
+            key_converter: converter(&pipeline.key_converter)?,
+            value_converter: converter(&pipeline.value_converter)?,
+            chain: self.chains(pipeline)?,
+            sink: self.sink(pipeline)?,
+            tolerance: if pipeline.errors.tolerate { Tolerance::All } else { Tolerance::None },
+            log_errors: pipeline.errors.log,
+            machine: machine::Settings {
+                stateful: false,
+                linger_ms: pipeline.linger_ms,
+                flush_rows_max: FLUSH_ROWS_MAX,
+                flush_bytes_max: (self.task_bytes / 4).min(FLUSH_BYTES_MAX),
+            },
+            status,
+            metrics: self.metrics.pipeline(&pipeline.name),
+            clock: self.clock,
+        })
+    }
+
+    fn sink(&self, pipeline: &Pipeline) -> Result<Box<dyn Sink>> {
+        Ok(match &pipeline.sink {
+            SinkConfig::Timescale(settings) => {
+                Box::new(TimescaleSink::new(&pipeline.name, &self.worker, settings.clone())?)
+            }
+            SinkConfig::Console => Box::new(ConsoleSink::default()),
+        })
+    }
+
+    /// Finds each stage's plugin once; a lane's chain is then made of fresh guests.
+    fn chains(&self, pipeline: &Pipeline) -> Result<ChainFactory> {
+        let makers: Vec<StageMaker> = pipeline
+            .transforms
+            .iter()
+            .map(|stage| stage_maker(&self.catalog, &self.meters, stage))
+            .collect::<Result<_>>()?;
+        Ok(Arc::new(move |_lane: &Lane| {
+            let stages: Vec<Box<dyn Transform>> = makers.iter().map(|make| make()).collect::<Result<_>>()?;
+            Ok(Chain::new(stages))
+        }))
+    }
+}
+
+type StageMaker = Box<dyn Fn() -> Result<Box<dyn Transform>> + Send + Sync>;
+
+fn stage_maker(catalog: &Catalog, meters: &Arc<Meters>, stage: &TransformConfig) -> Result<StageMaker> {
+    if timestamp_converter::is_named(&stage.class) {
+        let stage = stage.clone();
+        return Ok(Box::new(move || timestamp_converter::build(&stage.alias, &stage.class, &stage.settings)));
+    }
+    let missing = |error: Error| error.during(format!("transforms.{}.type", stage.alias));
+    let plugin = catalog.find(&stage.class, stage.plugin_version.as_deref()).map_err(missing)?;
+    let setup = Setup {
+        alias: stage.alias.clone(),
+        settings: stage.settings.clone(),
+        limits: plugin.limits(),
+        meters: Arc::clone(meters),
+    };
+    Ok(Box::new(move || Ok(Box::new(PluginTransform::new(&plugin, &setup)?))))
+}
+
+/// What is wrong with the settings of one transform: its stage is made once and dropped.
+pub fn check_transform(catalog: &Catalog, stage: &TransformConfig) -> Vec<Problem> {
+    match stage_maker(catalog, &Arc::default(), stage).and_then(|make| make()) {
+        Ok(_) => Vec::new(),
+        Err(error) => vec![Problem::new("", error.to_string(), error.hint())],
+    }
+}

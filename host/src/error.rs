@@ -114,9 +114,7 @@ impl Kind {
         match self {
             Kind::Config => "Correct the file and run `weir check` on it.",
             Kind::Secret => "Set the variable, or make the file readable to weir.",
-            Kind::PluginMissing => {
-                "Put the plugin's .wasm into the directory given by --plugins, or correct `type`."
-            }
+            Kind::PluginMissing => "Put the plugin's .wasm into the directory given by --plugins, or correct `type`.",
             Kind::PluginInvalid => "Build the plugin with `weir plugin build` and copy the whole file.",
             Kind::PluginTrap => "Report the trap to the plugin's author; the log holds its message and backtrace.",
             Kind::PluginLimit => "Raise the limit that is named, or give the plugin less to do.",

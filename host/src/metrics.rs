@@ -29,6 +29,7 @@ pub struct Metrics {
     flushes: IntCounterVec,
     flush_rows: HistogramVec,
     commit_seconds: HistogramVec,
+    latency_seconds: HistogramVec,
     commit_unknown: IntCounterVec,
     fenced: IntCounterVec,
     guest_seconds: HistogramVec,
@@ -49,6 +50,8 @@ pub struct PipelineMetrics {
     pub flush_rows: Histogram,
     /// From the first statement to the acknowledged COMMIT, retries included.
     pub commit_seconds: Histogram,
+    /// From a record's timestamp to its commit; a sample of the records.
+    pub latency_seconds: Histogram,
     /// COMMITs whose outcome had to be read back.
     pub commit_unknown: IntCounter,
     /// Times another worker was found to hold a lane.
@@ -81,6 +84,8 @@ impl Metrics {
     pub fn new() -> Result<Arc<Self>> {
         let r = Registry::new();
         let seconds = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+        // Each a fifth more than the one before, 1 ms to 100 s: quantiles are read from it.
+        let fine: Vec<f64> = (0..64).map(|step| 0.001 * 1.2f64.powi(step)).collect();
         let rows = [1.0, 10.0, 100.0, 1_000.0, 10_000.0, 50_000.0, 100_000.0];
         Ok(Arc::new(Metrics {
             records: counter(&r, "weir_records_total", "Records read.", LANE)?,
@@ -92,12 +97,29 @@ impl Metrics {
             flushes: counter(&r, "weir_flushes_total", "Transactions committed.", PIPELINE)?,
             flush_rows: histogram(&r, "weir_flush_rows", "Rows per transaction.", PIPELINE, &rows)?,
             commit_seconds: histogram(&r, "weir_commit_seconds", "One flush, retries included.", PIPELINE, &seconds)?,
+            latency_seconds: histogram(
+                &r,
+                "weir_latency_seconds",
+                "From a record's timestamp to its commit.",
+                PIPELINE,
+                &fine,
+            )?,
             commit_unknown: counter(&r, "weir_commit_unknown_total", "COMMITs whose outcome was read back.", PIPELINE)?,
             fenced: counter(&r, "weir_fenced_total", "Times another worker held a lane.", PIPELINE)?,
             guest_seconds: histogram(&r, "weir_chain_seconds", "One batch through the chain.", PIPELINE, &seconds)?,
             guest_memory: gauge(&r, "weir_guest_memory_bytes", "Linear memory of a lane's guests.", LANE)?,
-            busy_seconds: counter(&r, "weir_stage_busy_milliseconds_total", "Time a stage worked.", &["pipeline", "stage"])?,
-            plugin: gauge(&r, "weir_plugin_value", "What plugins report.", &["pipeline", "topic", "partition", "plugin", "name"])?,
+            busy_seconds: counter(
+                &r,
+                "weir_stage_busy_milliseconds_total",
+                "Time a stage worked.",
+                &["pipeline", "stage"],
+            )?,
+            plugin: gauge(
+                &r,
+                "weir_plugin_value",
+                "What plugins report.",
+                &["pipeline", "topic", "partition", "plugin", "name"],
+            )?,
             memory: single(&r, "weir_memory_bytes", "Memory that the allocator holds.")?,
             registry: r,
         }))
@@ -112,10 +134,34 @@ impl Metrics {
             flushes: self.flushes.with_label_values(&labels),
             flush_rows: self.flush_rows.with_label_values(&labels),
             commit_seconds: self.commit_seconds.with_label_values(&labels),
+            latency_seconds: self.latency_seconds.with_label_values(&labels),
             commit_unknown: self.commit_unknown.with_label_values(&labels),
             fenced: self.fenced.with_label_values(&labels),
             guest_seconds: self.guest_seconds.with_label_values(&labels),
         }
+    }
+
+    /// The sum of a pipeline's positions: all records committed when it began at offset 0.
+    pub fn committed(&self, pipeline: &str) -> u64 {
+        let of_pipeline = |metric: &&prometheus::proto::Metric| {
+            metric.get_label().iter().any(|label| label.name() == "pipeline" && label.value() == pipeline)
+        };
+        let families = self.position.collect();
+        let metrics = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric).filter(of_pipeline);
+        metrics.map(|metric| metric.get_gauge().get_value() as u64).sum()
+    }
+
+    /// Median and 99th percentile of the time from a record's timestamp to its commit, in milliseconds, by the
+    /// buckets of the histogram; None before the first commit.
+    pub fn latency_ms(&self, pipeline: &str) -> Option<(f64, f64)> {
+        let families = self.latency_seconds.with_label_values(&[pipeline]).collect();
+        let histogram = families.first()?.get_metric().first()?.get_histogram().clone();
+        let count = histogram.get_sample_count();
+        let quantile = |q: f64| {
+            let bucket = histogram.get_bucket().iter().find(|b| b.cumulative_count() as f64 >= q * count as f64);
+            bucket.map_or(f64::INFINITY, |b| b.upper_bound() * 1_000.0)
+        };
+        (count > 0).then(|| (quantile(0.5), quantile(0.99)))
     }
 
     /// The page that Prometheus scrapes (text format 0.0.4).

@@ -32,35 +32,24 @@ impl Address {
     /// # Errors
     /// When it is none, or lacks a host or a user.
     pub fn parse(url: &str) -> Result<Self> {
-        let config: Config = url
-            .parse()
-            .with_context(|| format!("read the database URL {url}"))?;
+        let config: Config = url.parse().with_context(|| format!("read the database URL {url}"))?;
         let host = match config.get_hosts().first() {
             Some(Host::Tcp(host)) => host.clone(),
             _ => anyhow::bail!("the database URL {url} names no host"),
         };
-        let user = config
-            .get_user()
-            .with_context(|| format!("the database URL {url} names no user"))?
-            .to_owned();
+        let user = config.get_user().with_context(|| format!("the database URL {url} names no user"))?.to_owned();
         Ok(Self {
             host,
             port: config.get_ports().first().copied().unwrap_or(5432),
             database: config.get_dbname().unwrap_or(&user).to_owned(),
-            password: String::from_utf8_lossy(config.get_password().unwrap_or_default())
-                .into_owned(),
+            password: String::from_utf8_lossy(config.get_password().unwrap_or_default()).into_owned(),
             user,
         })
     }
 
     /// As `postgres://user@host:port/database`, without the password.
     pub fn url(&self) -> String {
-        format!(
-            "postgres://{}@{}/{}",
-            self.user,
-            self.authority(),
-            self.database
-        )
+        format!("postgres://{}@{}/{}", self.user, self.authority(), self.database)
     }
 
     /// `HOST:PORT`.
@@ -73,14 +62,8 @@ impl Address {
     /// # Errors
     /// When `authority` is no `HOST:PORT`.
     pub fn through(&self, authority: &str) -> Result<Self> {
-        let (host, port) = authority
-            .rsplit_once(':')
-            .with_context(|| format!("{authority} is no HOST:PORT"))?;
-        Ok(Self {
-            host: host.to_owned(),
-            port: port.parse()?,
-            ..self.clone()
-        })
+        let (host, port) = authority.rsplit_once(':').with_context(|| format!("{authority} is no HOST:PORT"))?;
+        Ok(Self { host: host.to_owned(), port: port.parse()?, ..self.clone() })
     }
 
     /// Opens a connection; it closes when the session is dropped.
@@ -89,16 +72,8 @@ impl Address {
     /// When the server cannot be reached or refuses.
     pub async fn connect(&self) -> Result<Session> {
         let mut config = Config::new();
-        config
-            .host(&self.host)
-            .port(self.port)
-            .user(&self.user)
-            .password(&self.password)
-            .dbname(&self.database);
-        let (client, connection) = config
-            .connect(NoTls)
-            .await
-            .with_context(|| format!("connect to {}", self.url()))?;
+        config.host(&self.host).port(self.port).user(&self.user).password(&self.password).dbname(&self.database);
+        let (client, connection) = config.connect(NoTls).await.with_context(|| format!("connect to {}", self.url()))?;
         // The connection's error reaches the test through the client, whose calls then fail.
         tokio::spawn(async move { connection.await.unwrap_or_default() });
         Ok(Session { client })
@@ -122,21 +97,13 @@ impl Deref for Session {
 impl Session {
     /// The rows of the last statement of `sql`, as the server's text; none for null.
     pub async fn rows(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
-        let answers = self
-            .client
-            .simple_query(sql)
-            .await
-            .with_context(|| sql.to_owned())?;
+        let answers = self.client.simple_query(sql).await.with_context(|| sql.to_owned())?;
         let mut rows = Vec::new();
         for answer in answers {
             match answer {
                 SimpleQueryMessage::RowDescription(_) => rows.clear(),
                 SimpleQueryMessage::Row(row) => {
-                    rows.push(
-                        (0..row.len())
-                            .map(|at| row.get(at).map(str::to_owned))
-                            .collect(),
-                    );
+                    rows.push((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect());
                 }
                 _ => {}
             }
@@ -147,19 +114,14 @@ impl Session {
     /// The first column of the first row, as text.
     pub async fn value(&self, sql: &str) -> Result<String> {
         let rows = self.rows(sql).await?;
-        let first = rows
-            .first()
-            .and_then(|row| row.first())
-            .with_context(|| format!("no row: {sql}"))?;
+        let first = rows.first().and_then(|row| row.first()).with_context(|| format!("no row: {sql}"))?;
         first.clone().with_context(|| format!("null: {sql}"))
     }
 
     /// The first column of the first row, as a whole number.
     pub async fn number(&self, sql: &str) -> Result<i64> {
         let value = self.value(sql).await?;
-        value
-            .parse()
-            .with_context(|| format!("{value} is no whole number: {sql}"))
+        value.parse().with_context(|| format!("{value} is no whole number: {sql}"))
     }
 
     /// Number of rows of a table.
@@ -193,19 +155,10 @@ impl Db {
     pub async fn postgres(hint: &str) -> Result<Self> {
         let server = Address::parse(&variable(DATABASE_URL)?)?;
         let database = unique(hint).to_lowercase();
-        server
-            .connect()
-            .await?
-            .batch_execute(&format!("CREATE DATABASE {database}"))
-            .await?;
+        server.connect().await?.batch_execute(&format!("CREATE DATABASE {database}")).await?;
         let address = Address { database, ..server };
         let session = address.connect().await?;
-        Ok(Self {
-            address,
-            schema: "public".to_owned(),
-            weir_schema: "weir".to_owned(),
-            session,
-        })
+        Ok(Self { address, schema: "public".to_owned(), weir_schema: "weir".to_owned(), session })
     }
 
     /// A new schema on TimescaleDB.
@@ -216,18 +169,9 @@ impl Db {
         let address = Address::parse(&variable(TIMESCALE_URL)?)?;
         let session = address.connect().await?;
         let schema = unique(hint).to_lowercase();
-        session
-            .batch_execute(&format!(
-                "CREATE EXTENSION IF NOT EXISTS timescaledb; CREATE SCHEMA {schema}"
-            ))
-            .await?;
+        session.batch_execute(&format!("CREATE EXTENSION IF NOT EXISTS timescaledb; CREATE SCHEMA {schema}")).await?;
         let weir_schema = format!("weir_{schema}");
-        Ok(Self {
-            address,
-            schema,
-            weir_schema,
-            session,
-        })
+        Ok(Self { address, schema, weir_schema, session })
     }
 
     /// Where it is.
@@ -253,12 +197,5 @@ impl Db {
 
 /// The server's SQLSTATE in an error of a [`Session`], none when it is not the server's.
 pub fn sqlstate(error: &anyhow::Error) -> Option<&str> {
-    error.chain().find_map(|cause| {
-        Some(
-            cause
-                .downcast_ref::<tokio_postgres::Error>()?
-                .code()?
-                .code(),
-        )
-    })
+    error.chain().find_map(|cause| Some(cause.downcast_ref::<tokio_postgres::Error>()?.code()?.code()))
 }

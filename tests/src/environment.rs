@@ -16,7 +16,7 @@ pub const TIMESCALE_URL: &str = "WEIR_TEST_TIMESCALE_URL";
 /// The `weir` binary under test.
 pub const BINARY: &str = "WEIR_BIN";
 /// The folder with the plugins' components.
-pub const PLUGINS: &str = "WEIR_PLUGINS";
+pub const PLUGINS: &str = "WEIR_TEST_PLUGINS";
 /// The folder under which each test puts its files; kept when the run fails.
 pub const DIRECTORY: &str = "WEIR_TEST_DIR";
 
@@ -25,7 +25,9 @@ pub const DIRECTORY: &str = "WEIR_TEST_DIR";
 /// # Errors
 /// A sentence that names the variable and the way to have it set.
 pub fn variable(name: &str) -> Result<String> {
-    env::var(name).with_context(|| format!("{name} is not set: start the suites by ./tests/run, which starts the servers and builds weir"))
+    env::var(name).with_context(|| {
+        format!("{name} is not set: start the suites by ./tests/run, which starts the servers and builds weir")
+    })
 }
 
 /// The top folder of the project.
@@ -37,11 +39,7 @@ pub fn repository() -> PathBuf {
 /// `hint` with a suffix that no other test of any process has.
 pub fn unique(hint: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    format!(
-        "{hint}_{}_{}",
-        process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    )
+    format!("{hint}_{}_{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A new empty folder for one test.
@@ -51,7 +49,6 @@ pub fn unique(hint: &str) -> String {
 pub fn directory(hint: &str) -> Result<PathBuf> {
     let parent = env::var(DIRECTORY).map_or_else(|_| env::temp_dir(), PathBuf::from);
     let made = parent.join(unique(hint));
-    std::fs::create_dir_all(&made)
-        .with_context(|| format!("make the folder {}", made.display()))?;
+    std::fs::create_dir_all(&made).with_context(|| format!("make the folder {}", made.display()))?;
     Ok(made)
 }

@@ -13,11 +13,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// # Errors
 /// After `limit`: a sentence with `what` and the last error of `look`.
 #[allow(clippy::disallowed_methods, reason = "tests live in real time")]
-pub async fn eventually<T>(
-    what: &str,
-    limit: Duration,
-    mut look: impl AsyncFnMut() -> Result<T>,
-) -> Result<T> {
+pub async fn eventually<T>(what: &str, limit: Duration, mut look: impl AsyncFnMut() -> Result<T>) -> Result<T> {
     let started = Instant::now();
     let mut ticks = interval(LOOK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -26,8 +22,7 @@ pub async fn eventually<T>(
         match look().await {
             Ok(value) => return Ok(value),
             Err(not_yet) if started.elapsed() >= limit => {
-                return Err(not_yet)
-                    .with_context(|| format!("{what} did not come to hold within {limit:?}"));
+                return Err(not_yet).with_context(|| format!("{what} did not come to hold within {limit:?}"));
             }
             Err(_) => {}
         }

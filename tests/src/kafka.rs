@@ -73,10 +73,7 @@ pub enum Isolation {
 impl<'a> Record<'a> {
     /// A record with this value.
     pub fn new(value: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
-        Self {
-            value: Some(value.as_ref()),
-            ..Self::default()
-        }
+        Self { value: Some(value.as_ref()), ..Self::default() }
     }
 
     /// A record whose value is null.
@@ -120,9 +117,7 @@ impl<'a> Record<'a> {
         record.partition = self.partition;
         if !self.headers.is_empty() {
             let headers = OwnedHeaders::new_with_capacity(self.headers.len());
-            let add = |all: OwnedHeaders, &(key, value): &(&str, Option<&[u8]>)| {
-                all.insert(Header { key, value })
-            };
+            let add = |all: OwnedHeaders, &(key, value): &(&str, Option<&[u8]>)| all.insert(Header { key, value });
             record.headers = Some(self.headers.iter().fold(headers, add));
         }
         record
@@ -135,9 +130,7 @@ impl Kafka {
     /// # Errors
     /// When there is none.
     pub fn from_environment() -> Result<Self> {
-        Ok(Self {
-            brokers: variable(BROKERS)?,
-        })
+        Ok(Self { brokers: variable(BROKERS)? })
     }
 
     /// `HOST:PORT`, for `bootstrap.servers`.
@@ -160,28 +153,18 @@ impl Kafka {
     }
 
     /// The same with topic settings, such as `("cleanup.policy", "compact")`.
-    pub async fn topic_with(
-        &self,
-        hint: &str,
-        partitions: i32,
-        settings: &[(&str, &str)],
-    ) -> Result<String> {
+    pub async fn topic_with(&self, hint: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<String> {
         let name = unique(hint).replace('_', "-");
         self.create(&name, partitions, settings).await?;
         Ok(name)
     }
 
     /// Creates a topic of exactly this name.
-    pub async fn create(
-        &self,
-        name: &str,
-        partitions: i32,
-        settings: &[(&str, &str)],
-    ) -> Result<()> {
-        let topic = settings.iter().fold(
-            NewTopic::new(name, partitions, TopicReplication::Fixed(1)),
-            |topic, (key, value)| topic.set(key, value),
-        );
+    pub async fn create(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<()> {
+        let topic =
+            settings.iter().fold(NewTopic::new(name, partitions, TopicReplication::Fixed(1)), |topic, (key, value)| {
+                topic.set(key, value)
+            });
         let answers = self.admin()?.create_topics([&topic], &patient()).await?;
         accepted(answers).with_context(|| format!("create topic {name}"))
     }
@@ -194,10 +177,7 @@ impl Kafka {
 
     /// Raises the number of partitions of a topic to `total`.
     pub async fn add_partitions(&self, name: &str, total: usize) -> Result<()> {
-        let answers = self
-            .admin()?
-            .create_partitions([&NewPartitions::new(name, total)], &patient())
-            .await?;
+        let answers = self.admin()?.create_partitions([&NewPartitions::new(name, total)], &patient()).await?;
         accepted(answers).with_context(|| format!("add partitions to topic {name}"))
     }
 
@@ -234,30 +214,15 @@ impl Kafka {
 
     /// First and next offset of a partition.
     pub fn offsets(&self, topic: &str, partition: i32) -> Result<(i64, i64)> {
-        Ok(self
-            .client::<BaseConsumer>(&[])?
-            .fetch_watermarks(topic, partition, WAIT)?)
+        Ok(self.client::<BaseConsumer>(&[])?.fetch_watermarks(topic, partition, WAIT)?)
     }
 
     /// The partitions of a topic.
     pub fn partitions(&self, topic: &str) -> Result<Vec<i32>> {
-        let metadata = self
-            .client::<BaseConsumer>(&[])?
-            .fetch_metadata(Some(topic), WAIT)?;
-        let found = metadata
-            .topics()
-            .first()
-            .with_context(|| format!("no topic {topic}"))?;
-        ensure!(
-            found.error().is_none(),
-            "topic {topic}: {:?}",
-            found.error()
-        );
-        Ok(found
-            .partitions()
-            .iter()
-            .map(rdkafka::metadata::MetadataPartition::id)
-            .collect())
+        let metadata = self.client::<BaseConsumer>(&[])?.fetch_metadata(Some(topic), WAIT)?;
+        let found = metadata.topics().first().with_context(|| format!("no topic {topic}"))?;
+        ensure!(found.error().is_none(), "topic {topic}: {:?}", found.error());
+        Ok(found.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect())
     }
 
     /// All records that a topic holds now, by partition and offset.
@@ -267,11 +232,7 @@ impl Kafka {
             Isolation::ReadUncommitted => "read_uncommitted",
         };
         let group = unique("reader");
-        let settings = [
-            ("group.id", group.as_str()),
-            ("enable.partition.eof", "true"),
-            ("isolation.level", level),
-        ];
+        let settings = [("group.id", group.as_str()), ("enable.partition.eof", "true"), ("isolation.level", level)];
         let consumer: BaseConsumer = self.client(&settings)?;
         let mut unread = self.partitions(topic)?;
         let mut assignment = TopicPartitionList::new();
@@ -295,33 +256,22 @@ impl Kafka {
     }
 
     /// What a group has committed for a topic: partition → next offset and metadata.
-    pub async fn group_offsets(
-        &self,
-        group: &str,
-        topic: &str,
-    ) -> Result<BTreeMap<i32, (i64, String)>> {
+    pub async fn group_offsets(&self, group: &str, topic: &str) -> Result<BTreeMap<i32, (i64, String)>> {
         let mut asked = TopicPartitionList::new();
         for partition in self.partitions(topic)? {
             asked.add_partition(topic, partition);
         }
         let consumer: BaseConsumer = self.client(&[("group.id", group)])?;
         let answer = coordinated(|| consumer.committed_offsets(asked.clone(), WAIT)).await?;
-        let committed =
-            |of: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match of.offset() {
-                Offset::Offset(next) => Some((of.partition(), (next, of.metadata().to_owned()))),
-                _ => None,
-            };
+        let committed = |of: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match of.offset() {
+            Offset::Offset(next) => Some((of.partition(), (next, of.metadata().to_owned()))),
+            _ => None,
+        };
         Ok(answer.elements().iter().filter_map(committed).collect())
     }
 
     /// Commits offsets for a group that has no members, as an operator's tool does.
-    pub async fn commit(
-        &self,
-        group: &str,
-        topic: &str,
-        next_offsets: &[(i32, i64)],
-        metadata: &str,
-    ) -> Result<()> {
+    pub async fn commit(&self, group: &str, topic: &str, next_offsets: &[(i32, i64)], metadata: &str) -> Result<()> {
         let mut list = TopicPartitionList::new();
         for &(partition, next) in next_offsets {
             let mut of = list.add_partition(topic, partition);
@@ -336,45 +286,29 @@ impl Kafka {
 /// A broker that has just started names a group's coordinator before that is ready; the client does not ask again.
 async fn coordinated<T>(ask: impl Fn() -> KafkaResult<T>) -> Result<T> {
     let answer = eventually("a coordinator of the group", WAIT, async || match ask() {
-        Err(error)
-            if error
-                .rdkafka_error_code()
-                .is_some_and(|code| COORDINATION.contains(&code)) =>
-        {
-            Err(error.into())
-        }
+        Err(error) if error.rdkafka_error_code().is_some_and(|code| COORDINATION.contains(&code)) => Err(error.into()),
         answer => Ok(answer),
     });
     Ok(answer.await??)
 }
 
 fn patient() -> AdminOptions {
-    AdminOptions::new()
-        .request_timeout(Some(WAIT))
-        .operation_timeout(Some(WAIT))
+    AdminOptions::new().request_timeout(Some(WAIT)).operation_timeout(Some(WAIT))
 }
 
 fn accepted(answers: Vec<Result<String, (String, RDKafkaErrorCode)>>) -> Result<()> {
-    answers.into_iter().try_for_each(|answer| {
-        answer
-            .map(|_| ())
-            .map_err(|(name, code)| anyhow!("{name}: {code}"))
-    })
+    answers.into_iter().try_for_each(|answer| answer.map(|_| ()).map_err(|(name, code)| anyhow!("{name}: {code}")))
 }
 
 fn stored(message: &impl Message) -> Stored {
-    let header =
-        |header: Header<'_, &[u8]>| (header.key.to_owned(), header.value.map(<[u8]>::to_vec));
+    let header = |header: Header<'_, &[u8]>| (header.key.to_owned(), header.value.map(<[u8]>::to_vec));
     Stored {
         partition: message.partition(),
         offset: message.offset(),
         timestamp_ms: message.timestamp().to_millis(),
         key: message.key().map(<[u8]>::to_vec),
         value: message.payload().map(<[u8]>::to_vec),
-        headers: message
-            .headers()
-            .map(|headers| headers.iter().map(header).collect())
-            .unwrap_or_default(),
+        headers: message.headers().map(|headers| headers.iter().map(header).collect()).unwrap_or_default(),
     }
 }
 
@@ -407,14 +341,8 @@ impl Producer {
     }
 
     /// Queues one record per value, without keys.
-    pub fn send_all<V: AsRef<[u8]>>(
-        &self,
-        topic: &str,
-        values: impl IntoIterator<Item = V>,
-    ) -> Result<()> {
-        values
-            .into_iter()
-            .try_for_each(|value| self.send(topic, &Record::new(&value)))
+    pub fn send_all<V: AsRef<[u8]>>(&self, topic: &str, values: impl IntoIterator<Item = V>) -> Result<()> {
+        values.into_iter().try_for_each(|value| self.send(topic, &Record::new(&value)))
     }
 
     /// Waits until the broker has stored everything that was sent.
@@ -451,12 +379,7 @@ struct Failures(Arc<Mutex<Vec<String>>>);
 impl Failures {
     fn first(&self) -> Option<anyhow::Error> {
         let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.first().map(|first| {
-            anyhow!(
-                "{} records were not delivered, the first: {first}",
-                failures.len()
-            )
-        })
+        failures.first().map(|first| anyhow!("{} records were not delivered, the first: {first}", failures.len()))
     }
 }
 
@@ -468,10 +391,7 @@ impl ProducerContext for Failures {
     fn delivery(&self, result: &DeliveryResult<'_>, _opaque: ()) {
         if let Err((error, record)) = result {
             let failure = format!("{} [{}]: {error}", record.topic(), record.partition());
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(failure);
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
         }
     }
 }

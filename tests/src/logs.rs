@@ -23,24 +23,17 @@ impl Line {
 
     /// `ERROR`, `WARN`, `INFO`, …; empty for a plain sentence.
     pub fn level(&self) -> &str {
-        self.json
-            .get("level")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
+        self.json.get("level").and_then(Value::as_str).unwrap_or_default()
     }
 
     /// A field of the event, wherever the format puts it: beside the level or under `fields`.
     pub fn field(&self, name: &str) -> Option<&Value> {
-        self.json
-            .get(name)
-            .or_else(|| self.json.get("fields")?.get(name))
+        self.json.get(name).or_else(|| self.json.get("fields")?.get(name))
     }
 
     /// The event's message, or the plain sentence.
     pub fn message(&self) -> &str {
-        self.field("message")
-            .and_then(Value::as_str)
-            .unwrap_or(&self.text)
+        self.field("message").and_then(Value::as_str).unwrap_or(&self.text)
     }
 }
 
@@ -58,11 +51,7 @@ impl Logs {
         let reader = thread::spawn(move || {
             for line in BufReader::new(source).split(b'\n').map_while(Result::ok) {
                 let line = Line::new(String::from_utf8_lossy(&line).into_owned());
-                writer
-                    .lines
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(line);
+                writer.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         });
         (logs, reader)
@@ -70,37 +59,23 @@ impl Logs {
 
     /// All lines so far.
     pub fn lines(&self) -> Vec<Line> {
-        self.lines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The lines whose text contains `part`.
     pub fn with(&self, part: &str) -> Vec<Line> {
-        self.lines()
-            .into_iter()
-            .filter(|line| line.text.contains(part))
-            .collect()
+        self.lines().into_iter().filter(|line| line.text.contains(part)).collect()
     }
 
     /// The lines of level WARN or ERROR, and the plain sentences.
     pub fn complaints(&self) -> Vec<Line> {
-        self.lines()
-            .into_iter()
-            .filter(|line| matches!(line.level(), "WARN" | "ERROR" | ""))
-            .collect()
+        self.lines().into_iter().filter(|line| matches!(line.level(), "WARN" | "ERROR" | "")).collect()
     }
 
     /// The last lines as one text, for error messages.
     pub fn tail(&self, count: usize) -> String {
         let lines = self.lines();
         let skipped = lines.len().saturating_sub(count);
-        lines
-            .iter()
-            .skip(skipped)
-            .map(|line| line.text.as_str())
-            .collect::<Vec<_>>()
-            .join("\n")
+        lines.iter().skip(skipped).map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n")
     }
 }

@@ -73,10 +73,7 @@ pub struct Proxy {
 
 impl std::fmt::Debug for Proxy {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Proxy")
-            .field("authority", &self.authority)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Proxy").field("authority", &self.authority).finish_non_exhaustive()
     }
 }
 
@@ -92,13 +89,8 @@ impl Proxy {
     ///
     /// # Errors
     /// When no port can be had.
-    pub async fn start(
-        server: &str,
-        plan: impl Fn(Commit) -> Fault + Send + Sync + 'static,
-    ) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .context("open a port for the proxy")?;
+    pub async fn start(server: &str, plan: impl Fn(Commit) -> Fault + Send + Sync + 'static) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.context("open a port for the proxy")?;
         let authority = listener.local_addr()?.to_string();
         let shared = Arc::new(Shared {
             server: server.to_owned(),
@@ -109,11 +101,7 @@ impl Proxy {
             counts: Mutex::default(),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Ok(Self {
-            authority,
-            shared,
-            accepting,
-        })
+        Ok(Self { authority, shared, accepting })
     }
 
     /// A proxy that lets every COMMIT through.
@@ -138,9 +126,7 @@ impl Proxy {
 
     /// Every answer of the server arrives late by this much: a slow or distant database.
     pub fn set_latency(&self, latency: Duration) {
-        self.shared
-            .latency_ms
-            .store(latency.as_millis() as u64, Ordering::Relaxed);
+        self.shared.latency_ms.store(latency.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// How often what happened, until now.
@@ -159,10 +145,7 @@ impl Shared {
             let mut counts = self.counts();
             counts.commits += 1;
             counts.copy_commits += u64::from(copied);
-            Commit {
-                number: counts.commits,
-                copy_number: copied.then_some(counts.copy_commits),
-            }
+            Commit { number: counts.commits, copy_number: copied.then_some(counts.copy_commits) }
         };
         let fault = (self.plan)(commit);
         self.counts().faults += u64::from(fault != Fault::Pass);
@@ -197,11 +180,7 @@ async fn serve(mut client: TcpStream, shared: &Shared) -> Result<()> {
     let answer = Mutex::new(Fault::Pass);
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
-    let line = Line {
-        shared,
-        conversation,
-        answer,
-    };
+    let line = Line { shared, conversation, answer };
     tokio::select! {
         ended = line.forward(from_client, to_server) => ended,
         ended = line.back(from_server, to_client) => ended,
@@ -253,10 +232,7 @@ impl Line<'_> {
 
     /// How many bytes of whole messages may pass, and the fault that keeps the next one back.
     fn examine(&self, bytes: &[u8]) -> (usize, Option<Fault>) {
-        let mut conversation = self
-            .conversation
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut conversation = self.conversation.lock().unwrap_or_else(PoisonError::into_inner);
         let mut passed = 0;
         while let Some(frame) = bytes.get(passed..).and_then(frame) {
             if let Some(copied) = conversation.asks(frame) {
@@ -288,26 +264,18 @@ impl Line<'_> {
             if reached.is_none() && from.read_buf(&mut buffer).await? == 0 {
                 return Ok(());
             }
-            pass_time(Duration::from_millis(
-                self.shared.latency_ms.load(Ordering::Relaxed),
-            ))
-            .await;
+            pass_time(Duration::from_millis(self.shared.latency_ms.load(Ordering::Relaxed))).await;
         }
     }
 
     /// How many bytes of whole messages may pass, and the fault that meets the next one: the awaited answer.
     fn examine_answers(&self, bytes: &[u8]) -> (usize, Option<Fault>) {
-        let mut conversation = self
-            .conversation
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut conversation = self.conversation.lock().unwrap_or_else(PoisonError::into_inner);
         let mut passed = 0;
         while let Some(frame) = bytes.get(passed..).and_then(frame) {
             if conversation.answers(frame) {
-                let fault = std::mem::replace(
-                    &mut *self.answer.lock().unwrap_or_else(PoisonError::into_inner),
-                    Fault::Pass,
-                );
+                let fault =
+                    std::mem::replace(&mut *self.answer.lock().unwrap_or_else(PoisonError::into_inner), Fault::Pass);
                 return (passed, Some(fault));
             }
             passed += frame.bytes.len();

@@ -31,9 +31,7 @@ impl Response {
 /// # Errors
 /// When the server cannot be reached or its answer is not HTTP/1.1 with a plain body.
 pub async fn get(address: &str, path: &str) -> Result<Response> {
-    let mut stream = TcpStream::connect(address)
-        .await
-        .with_context(|| format!("connect to {address}"))?;
+    let mut stream = TcpStream::connect(address).await.with_context(|| format!("connect to {address}"))?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut bytes = Vec::new();
@@ -42,27 +40,16 @@ pub async fn get(address: &str, path: &str) -> Result<Response> {
 }
 
 fn parse(text: &str) -> Result<Response> {
-    let (head, body) = text
-        .split_once("\r\n\r\n")
-        .context("the answer has no end of headers")?;
+    let (head, body) = text.split_once("\r\n\r\n").context("the answer has no end of headers")?;
     let mut lines = head.lines();
     let first = lines.next().unwrap_or_default();
-    let Some(status) = first
-        .strip_prefix("HTTP/1.1 ")
-        .and_then(|rest| rest.get(..3))
-    else {
+    let Some(status) = first.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)) else {
         bail!("not an HTTP/1.1 answer: {first}");
     };
     let headers: Vec<String> = lines.map(str::to_owned).collect();
     ensure!(
-        !headers
-            .iter()
-            .any(|line| line.to_ascii_lowercase().starts_with("transfer-encoding")),
+        !headers.iter().any(|line| line.to_ascii_lowercase().starts_with("transfer-encoding")),
         "the answer comes in chunks, which this client does not read"
     );
-    Ok(Response {
-        status: status.parse()?,
-        headers,
-        body: body.to_owned(),
-    })
+    Ok(Response { status: status.parse()?, headers, body: body.to_owned() })
 }

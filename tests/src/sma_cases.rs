@@ -26,14 +26,8 @@ pub enum Class {
 }
 
 /// All classes beside the plain one.
-const SPECIAL: [Class; 6] = [
-    Class::MixedMagnitude,
-    Class::Subnormal,
-    Class::Cancellation,
-    Class::Nan,
-    Class::Infinity,
-    Class::Null,
-];
+const SPECIAL: [Class; 6] =
+    [Class::MixedMagnitude, Class::Subnormal, Class::Cancellation, Class::Nan, Class::Infinity, Class::Null];
 
 /// One record of a stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,9 +74,7 @@ pub enum Expected {
 /// Whether two results are the same double: equal bits, or both NaN.
 pub fn is_same(one: Option<f64>, other: Option<f64>) -> bool {
     match (one, other) {
-        (Some(one), Some(other)) => {
-            one.to_bits() == other.to_bits() || (one.is_nan() && other.is_nan())
-        }
+        (Some(one), Some(other)) => one.to_bits() == other.to_bits() || (one.is_nan() && other.is_nan()),
         (one, other) => one.is_none() && other.is_none(),
     }
 }
@@ -123,45 +115,23 @@ pub fn generate(seed: u64, count: usize) -> Vec<Case> {
 fn case(chance: &mut Chance, number: usize) -> Case {
     // Windows of time are more, since ties and late rows count only there.
     let timed = number % 8 >= 3;
-    let special = SPECIAL
-        .get(number % SPECIAL.len())
-        .copied()
-        .unwrap_or(Class::Plain);
+    let special = SPECIAL.get(number % SPECIAL.len()).copied().unwrap_or(Class::Plain);
     let mut settings = Vec::new();
     let mut set = |key: &str, value: String| settings.push((key.to_owned(), value));
     // Now and then a window of several blocks of memory, and a stream that fills it.
-    let is_long = number % 97 == 0;
-    let rows = if is_long {
-        1_500
-    } else {
-        chance.range(60, 160)
-    };
+    let is_long = number % 331 == 5;
+    let rows = if is_long { 1_500 } else { chance.range(70, 145) };
     let (mut width_ms, mut lateness_ms) = (0, 0);
     if timed {
-        width_ms = if is_long {
-            100_000
-        } else {
-            chance.pick(&[1, 5, 40, 250, 1_000], 40)
-        };
+        width_ms = if is_long { 100_000 } else { chance.pick(&[1, 5, 40, 250, 1_000], 40) };
         lateness_ms = chance.pick(&[0, 1, width_ms / 2, width_ms, 3 * width_ms], 0);
         set("window", format!("{width_ms}ms"));
-        set(
-            "lateness",
-            if lateness_ms == 0 {
-                "0".to_owned()
-            } else {
-                format!("{lateness_ms}ms")
-            },
-        );
+        set("lateness", if lateness_ms == 0 { "0".to_owned() } else { format!("{lateness_ms}ms") });
         if chance.percent(30) {
             set("min.periods", chance.range(1, 5).to_string());
         }
     } else {
-        let window = if is_long {
-            chance.range(600, 1_400)
-        } else {
-            chance.pick(&[1, 2, 3, 5, 20, 32, 33, 50, 64], 5)
-        };
+        let window = if is_long { chance.range(600, 1_400) } else { chance.pick(&[1, 2, 3, 5, 20, 32, 33, 50, 64], 5) };
         set("window", window.to_string());
         if chance.percent(70) {
             set("min.periods", chance.range(1, window).to_string());
@@ -206,8 +176,7 @@ impl Stream<'_> {
     fn open_keys(&mut self) {
         if self.keys.is_empty() {
             let count = self.chance.range(1, 4);
-            self.keys
-                .extend((1..count).map(|number| Some(format!("K{number}"))));
+            self.keys.extend((1..count).map(|number| Some(format!("K{number}"))));
             self.keys.push(if self.chance.percent(50) {
                 None
             } else {
@@ -220,41 +189,28 @@ impl Stream<'_> {
     fn row(&mut self) -> Row {
         let index = self.chance.range(0, self.keys.len() as i64 - 1) as usize;
         let time_us = self.time(index);
-        let times = self
-            .newest
-            .get_mut(index)
-            .map(std::mem::take)
-            .unwrap_or_default();
+        let times = self.newest.get_mut(index).map(std::mem::take).unwrap_or_default();
         let is_tie = times.contains(&time_us);
         let is_late = times.iter().any(|earlier| *earlier > time_us);
         if let Some(slot) = self.newest.get_mut(index) {
             *slot = times;
             slot.push(time_us);
         }
-        let class = if self.chance.percent(55) {
-            self.special
-        } else {
-            Class::Plain
+        // NaN and infinities spoil every window that they are in: just enough of them.
+        let often = match self.special {
+            Class::Nan | Class::Infinity => 36,
+            _ => 55,
         };
+        let class = if self.chance.percent(often) { self.special } else { Class::Plain };
         let value = self.value(class);
         let key = self.keys.get(index).cloned().flatten();
-        Row {
-            key,
-            time_us,
-            value,
-            class,
-            is_tie,
-            is_late,
-        }
+        Row { key, time_us, value, class, is_tie, is_late }
     }
 
     /// Mostly forward in steps of whole and broken milliseconds, so that rows fall on the edges of windows;
     /// often the same time again, or an earlier one within the lateness, on its edge, or beyond.
     fn time(&mut self, key: usize) -> i64 {
-        let newest = self
-            .newest
-            .get(key)
-            .and_then(|times| times.iter().max().copied());
+        let newest = self.newest.get(key).and_then(|times| times.iter().max().copied());
         let Some(newest) = newest else {
             return self.now_us;
         };
@@ -269,18 +225,8 @@ impl Stream<'_> {
                 self.now_us
             }
             _ => {
-                self.now_us += self.chance.pick(
-                    &[
-                        0,
-                        1,
-                        500,
-                        1_000,
-                        1_000,
-                        self.width_us / 7 + 1,
-                        self.width_us / 3,
-                    ],
-                    1,
-                );
+                self.now_us +=
+                    self.chance.pick(&[0, 1, 500, 1_000, 1_000, self.width_us / 7 + 1, self.width_us / 3], 1);
                 self.now_us
             }
         }
@@ -306,11 +252,7 @@ impl Stream<'_> {
     }
 
     fn signed(&mut self, value: f64) -> f64 {
-        if self.chance.percent(50) {
-            -value
-        } else {
-            value
-        }
+        if self.chance.percent(50) { -value } else { value }
     }
 
     fn plain(&mut self) -> f64 {
@@ -323,28 +265,16 @@ impl Stream<'_> {
 
     fn mixed(&mut self) -> f64 {
         let value = match self.chance.range(1, 10) {
-            1 => self
-                .chance
-                .pick(&[f64::MAX, f64::MIN_POSITIVE, f64::MAX / 2.0], 1.0),
-            2..=4 => {
-                10_f64.powi(self.chance.range(-300, 300) as i32)
-                    * self.chance.range(1, 9_999) as f64
-            }
-            _ => {
-                10_f64.powi(self.chance.range(-8, 12) as i32) * self.chance.range(1, 1 << 53) as f64
-                    / 1e15
-            }
+            1 => self.chance.pick(&[f64::MAX, f64::MIN_POSITIVE, f64::MAX / 2.0], 1.0),
+            2..=4 => 10_f64.powi(self.chance.range(-300, 300) as i32) * self.chance.range(1, 9_999) as f64,
+            _ => 10_f64.powi(self.chance.range(-8, 12) as i32) * self.chance.range(1, 1 << 53) as f64 / 1e15,
         };
         self.signed(value)
     }
 
     fn cancelling(&mut self) -> f64 {
         let back = self.chance.range(1, 4) as usize;
-        let former = self
-            .values
-            .len()
-            .checked_sub(back)
-            .and_then(|index| self.values.get(index).copied());
+        let former = self.values.len().checked_sub(back).and_then(|index| self.values.get(index).copied());
         match (self.chance.range(1, 10), former) {
             (1..=6, Some(former)) => -former,
             (7, Some(former)) => -former.next_up(),
@@ -356,40 +286,24 @@ impl Stream<'_> {
 
 /// The share of rows with a property, in percent.
 pub fn share(cases: &[Case], has: impl Fn(&Case, &Row) -> bool) -> f64 {
-    let rows = || {
-        cases
-            .iter()
-            .flat_map(|case| case.rows.iter().map(move |row| (case, row)))
-    };
-    100.0 * rows().filter(|(case, row)| has(case, row)).count() as f64
-        / rows().count().max(1) as f64
+    let rows = || cases.iter().flat_map(|case| case.rows.iter().map(move |row| (case, row)));
+    100.0 * rows().filter(|(case, row)| has(case, row)).count() as f64 / rows().count().max(1) as f64
 }
 
 /// The shares of everything special, by name: classes of observations among all rows; ties and late rows
 /// only where they count, in windows of time.
 pub fn shares(cases: &[Case]) -> Vec<(String, f64)> {
     let of_class = |class| share(cases, move |_, row| row.class == class);
-    let mut shares: Vec<_> = SPECIAL
-        .iter()
-        .map(|class| (format!("{class:?}"), of_class(*class)))
-        .collect();
-    shares.push((
-        "tie".to_owned(),
-        share(cases, |case, row| case.is_timed() && row.is_tie),
-    ));
-    shares.push((
-        "late".to_owned(),
-        share(cases, |case, row| case.is_timed() && row.is_late),
-    ));
+    let mut shares: Vec<_> = SPECIAL.iter().map(|class| (format!("{class:?}"), of_class(*class))).collect();
+    shares.push(("tie".to_owned(), share(cases, |case, row| case.is_timed() && row.is_tie)));
+    shares.push(("late".to_owned(), share(cases, |case, row| case.is_timed() && row.is_late)));
     shares
 }
 
 impl Case {
     /// Whether the window is a duration.
     pub fn is_timed(&self) -> bool {
-        self.settings
-            .iter()
-            .any(|(key, value)| key == "window" && value.ends_with('s'))
+        self.settings.iter().any(|(key, value)| key == "window" && value.ends_with('s'))
     }
 
     /// The case in the words of the oracle.
@@ -418,35 +332,22 @@ impl Case {
 /// # Errors
 /// Python is missing, the oracle fails, or its answer has another shape.
 pub fn ask(oracle: &Path, cases: &[Case]) -> std::io::Result<Vec<Vec<Expected>>> {
-    let mut python = Command::new("python3")
-        .arg(oracle)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
+    let mut python = Command::new("python3").arg(oracle).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let mut input = Vec::new();
     cases.iter().try_for_each(|case| case.write(&mut input))?;
     let stdin = python.stdin.take();
-    let feeder =
-        std::thread::spawn(move || stdin.map_or(Ok(()), |mut stdin| stdin.write_all(&input)));
+    let feeder = std::thread::spawn(move || stdin.map_or(Ok(()), |mut stdin| stdin.write_all(&input)));
     let output = python.wait_with_output()?;
-    feeder
-        .join()
-        .map_err(|_| Error::other("the thread that feeds the oracle panicked"))??;
+    feeder.join().map_err(|_| Error::other("the thread that feeds the oracle panicked"))??;
     if !output.status.success() {
-        return Err(Error::other(format!(
-            "the oracle ended with {}",
-            output.status
-        )));
+        return Err(Error::other(format!("the oracle ended with {}", output.status)));
     }
-    let text = String::from_utf8(output.stdout)
-        .map_err(|error| Error::new(ErrorKind::InvalidData, error))?;
+    let text = String::from_utf8(output.stdout).map_err(|error| Error::new(ErrorKind::InvalidData, error))?;
     let mut lines = text.lines();
     let mut answers = Vec::new();
     for case in cases {
         let rows = lines.by_ref().take(case.rows.len());
-        let rows = rows.map(|line| {
-            parse(line).ok_or_else(|| Error::new(ErrorKind::InvalidData, line.to_owned()))
-        });
+        let rows = rows.map(|line| parse(line).ok_or_else(|| Error::new(ErrorKind::InvalidData, line.to_owned())));
         answers.push(rows.collect::<Result<_, _>>()?);
     }
     Ok(answers)
@@ -457,26 +358,19 @@ fn parse(line: &str) -> Option<Expected> {
         return Some(Expected::Dropped);
     }
     let mut words = line.split(',');
-    let (mean, count, sum) = (
-        double(words.next()?)?,
-        words.next()?,
-        double(words.next()?)?,
-    );
-    let count = if count == "-" {
-        None
-    } else {
-        Some(count.parse().ok()?)
-    };
+    let (mean, count, sum) = (double(words.next()?)?, words.next()?, double(words.next()?)?);
+    let count = if count == "-" { None } else { Some(count.parse().ok()?) };
     Some(Expected::Row { mean, count, sum })
 }
 
-/// The double of a word, if the word is one; null is `-`.
-fn double(word: &str) -> Option<Option<f64>> {
+/// A result: null, or a double.
+type Cell = Option<f64>;
+
+/// The result that a word stands for, if it stands for one.
+fn double(word: &str) -> Option<Cell> {
     match word {
         "-" => Some(None),
         "nan" => Some(Some(f64::NAN)),
-        bits => u64::from_str_radix(bits, 16)
-            .ok()
-            .map(|bits| Some(f64::from_bits(bits))),
+        bits => u64::from_str_radix(bits, 16).ok().map(|bits| Some(f64::from_bits(bits))),
     }
 }

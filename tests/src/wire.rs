@@ -26,11 +26,7 @@ pub fn frame(bytes: &[u8]) -> Option<Frame<'_>> {
     let (&tag, rest) = bytes.split_first()?;
     let length = u32::from_be_bytes(*rest.first_chunk()?) as usize;
     let whole = bytes.get(..=length)?;
-    Some(Frame {
-        tag,
-        body: whole.get(HEADER..)?,
-        bytes: whole,
-    })
+    Some(Frame { tag, body: whole.get(HEADER..)?, bytes: whole })
 }
 
 /// A COMMIT on its way to the server.
@@ -105,11 +101,7 @@ impl Conversation {
 
     /// From now on [`Self::answers`] looks for the answer to the COMMIT that `asks` has just told.
     pub fn await_commit(&mut self, asked_by: u8) {
-        self.awaited = Some(if asked_by == b'Q' {
-            self.asked
-        } else {
-            self.asked + 1
-        });
+        self.awaited = Some(if asked_by == b'Q' { self.asked } else { self.asked + 1 });
     }
 
     /// Notes a message of the server, unless it is the answer to the awaited COMMIT, be it success or failure: then
@@ -120,11 +112,7 @@ impl Conversation {
             b'E' | b'Z' => true,
             _ => false,
         };
-        if ends
-            && self
-                .awaited
-                .is_some_and(|awaited| self.answered + 1 >= awaited)
-        {
+        if ends && self.awaited.is_some_and(|awaited| self.answered + 1 >= awaited) {
             self.awaited = None;
             return true;
         }
@@ -143,10 +131,7 @@ fn remember(names: &mut HashSet<Vec<u8>>, name: &[u8], keep: bool) {
 
 /// The bytes before the first zero, and those after it.
 fn text(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let end = bytes
-        .iter()
-        .position(|&byte| byte == 0)
-        .unwrap_or(bytes.len());
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
     let (text, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
     (text, rest.get(1..).unwrap_or_default())
 }

@@ -38,20 +38,9 @@ impl Plan {
         let folder = directory("worker")?;
         let of = |name: &str| folder.join(name).display().to_string();
         fs::create_dir_all(of("pipelines"))?;
-        let arguments = [
-            "run",
-            "--bootstrap-servers",
-            brokers,
-            "--pipelines",
-            &of("pipelines"),
-            "--state",
-            &of("state"),
-        ];
-        let plan = Self {
-            arguments: arguments.map(str::to_owned).to_vec(),
-            environment: Vec::new(),
-            folder,
-        };
+        let arguments =
+            ["run", "--bootstrap-servers", brokers, "--pipelines", &of("pipelines"), "--state", &of("state")];
+        let plan = Self { arguments: arguments.map(str::to_owned).to_vec(), environment: Vec::new(), folder };
         Ok(plan.flag("--plugins", &variable(PLUGINS)?))
     }
 
@@ -60,15 +49,8 @@ impl Plan {
     /// # Errors
     /// When its folder cannot be made.
     pub fn verb(arguments: &[&str]) -> Result<Self> {
-        let arguments = arguments
-            .iter()
-            .map(|&argument| argument.to_owned())
-            .collect();
-        Ok(Self {
-            folder: directory("verb")?,
-            arguments,
-            environment: Vec::new(),
-        })
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        Ok(Self { folder: directory("verb")?, arguments, environment: Vec::new() })
     }
 
     /// Adds the pipeline file `NAME.yaml`.
@@ -127,21 +109,12 @@ impl Plan {
     fn spawn(&self, arguments: &[String]) -> Result<Process> {
         let binary = variable(BINARY)?;
         let mut command = Command::new(&binary);
-        command
-            .args(arguments)
-            .envs(self.environment.iter().cloned())
-            .stdin(Stdio::null());
+        command.args(arguments).envs(self.environment.iter().cloned()).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("start {binary}"))?;
-        let (output, output_reader) =
-            Logs::follow(child.stdout.take().context("no standard output")?);
+        let (output, output_reader) = Logs::follow(child.stdout.take().context("no standard output")?);
         let (logs, logs_reader) = Logs::follow(child.stderr.take().context("no standard error")?);
-        Ok(Process {
-            child,
-            output,
-            logs,
-            readers: vec![output_reader, logs_reader],
-        })
+        Ok(Process { child, output, logs, readers: vec![output_reader, logs_reader] })
     }
 }
 
@@ -183,20 +156,13 @@ impl Drop for Process {
 impl Process {
     async fn ended(mut self, limit: Duration) -> Result<Ended> {
         let child = &mut self.child;
-        let waited = eventually("the end of the process", limit, async || {
-            child.try_wait()?.context("it still runs")
-        })
-        .await;
-        let status = waited
-            .with_context(|| format!("its log ends with:\n{}", self.logs.tail(TAIL_LINES)))?;
+        let waited =
+            eventually("the end of the process", limit, async || child.try_wait()?.context("it still runs")).await;
+        let status = waited.with_context(|| format!("its log ends with:\n{}", self.logs.tail(TAIL_LINES)))?;
         for reader in self.readers.drain(..) {
             ensure!(reader.join().is_ok(), "the reader of its log panicked");
         }
-        Ok(Ended {
-            status,
-            output: self.output.clone(),
-            logs: self.logs.clone(),
-        })
+        Ok(Ended { status, output: self.output.clone(), logs: self.logs.clone() })
     }
 }
 
@@ -237,12 +203,7 @@ impl Worker {
     pub async fn ready(&self) -> Result<()> {
         let look = async || {
             let response = self.get("/health").await?;
-            ensure!(
-                response.status == 200,
-                "/health answers {} {}",
-                response.status,
-                response.body
-            );
+            ensure!(response.status == 200, "/health answers {} {}", response.status, response.body);
             Ok(())
         };
         self.until("the worker's health", look).await
@@ -251,12 +212,7 @@ impl Worker {
     /// `GET /connectors/NAME/status`.
     pub async fn status(&self, pipeline: &str) -> Result<Value> {
         let response = self.get(&format!("/connectors/{pipeline}/status")).await?;
-        ensure!(
-            response.status == 200,
-            "status of {pipeline}: {} {}",
-            response.status,
-            response.body
-        );
+        ensure!(response.status == 200, "status of {pipeline}: {} {}", response.status, response.body);
         response.json()
     }
 
@@ -264,58 +220,32 @@ impl Worker {
     pub async fn tasks_are(&self, pipeline: &str, state: &str) -> Result<Value> {
         let look = async || {
             let status = self.status(pipeline).await?;
-            let tasks = status
-                .get("tasks")
-                .and_then(Value::as_array)
-                .context("the status has no tasks")?;
-            let reached = tasks
-                .iter()
-                .all(|task| task.get("state").and_then(Value::as_str) == Some(state));
+            let tasks = status.get("tasks").and_then(Value::as_array).context("the status has no tasks")?;
+            let reached = tasks.iter().all(|task| task.get("state").and_then(Value::as_str) == Some(state));
             ensure!(reached && !tasks.is_empty(), "{status}");
             Ok(status)
         };
-        self.until(&format!("state {state} of {pipeline}"), look)
-            .await
+        self.until(&format!("state {state} of {pipeline}"), look).await
     }
 
     /// The value of a sample on `/metrics`: its name with labels, exactly as the page has it.
     pub async fn metric(&self, sample: &str) -> Result<f64> {
         let page = self.get("/metrics").await?.body;
-        let value = page
-            .lines()
-            .find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
-        Ok(value
-            .with_context(|| format!("/metrics has no {sample}"))?
-            .parse()?)
+        let value = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        Ok(value.with_context(|| format!("/metrics has no {sample}"))?.parse()?)
     }
 
     /// [`eventually`], with the end of the log in the error.
     pub async fn until<T>(&self, what: &str, look: impl AsyncFnMut() -> Result<T>) -> Result<T> {
-        let shown = || {
-            format!(
-                "the worker's log ends with:\n{}",
-                self.logs().tail(TAIL_LINES)
-            )
-        };
+        let shown = || format!("the worker's log ends with:\n{}", self.logs().tail(TAIL_LINES));
         eventually(what, WAIT, look).await.with_context(shown)
     }
 
     /// Sends a signal by name: `TERM`, `INT`, `KILL`, `STOP`, `CONT`.
     pub fn signal(&self, name: &str) -> Result<()> {
-        let status = Command::new("sh")
-            .args([
-                "-c",
-                "kill -\"$1\" \"$2\"",
-                "sh",
-                name,
-                &self.id().to_string(),
-            ])
-            .status()?;
-        ensure!(
-            status.success(),
-            "signal {name} could not be sent to process {}",
-            self.id()
-        );
+        let status =
+            Command::new("sh").args(["-c", "kill -\"$1\" \"$2\"", "sh", name, &self.id().to_string()]).status()?;
+        ensure!(status.success(), "signal {name} could not be sent to process {}", self.id());
         Ok(())
     }
 

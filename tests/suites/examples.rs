@@ -1,27 +1,20 @@
 //! The examples do what their pages say, with small counts.
 
+use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use weir_tests::db::Db;
-use weir_tests::environment::{BROKERS, repository, variable};
+use weir_tests::environment::{BROKERS, directory, repository, variable};
+use weir_tests::worker::Plan;
 
 /// Runs an example; returns its standard output.
 fn run(example: &str, flags: &[&str]) -> Result<String> {
     let command = repository().join("examples").join(example).join("run");
-    let ended = Command::new(&command)
-        .args(flags)
-        .output()
-        .with_context(|| format!("start {}", command.display()))?;
-    let (output, complaints) = (
-        String::from_utf8(ended.stdout)?,
-        String::from_utf8_lossy(&ended.stderr).into_owned(),
-    );
-    anyhow::ensure!(
-        ended.status.success(),
-        "{example} ended with {}:\n{output}\n{complaints}",
-        ended.status
-    );
+    let ended = Command::new(&command).args(flags).output().with_context(|| format!("start {}", command.display()))?;
+    let (output, complaints) = (String::from_utf8(ended.stdout)?, String::from_utf8_lossy(&ended.stderr).into_owned());
+    anyhow::ensure!(ended.status.success(), "{example} ended with {}:\n{output}\n{complaints}", ended.status);
     Ok(output)
 }
 
@@ -32,41 +25,36 @@ fn last_line(output: &str) -> &str {
 #[test]
 fn quickstart_verifies_what_it_streamed() -> Result<()> {
     let output = run("quickstart", &["--records", "20000"])?;
-    assert_eq!(
-        last_line(&output),
-        "verified: 20000 rows, 0 missing, 0 duplicated, 0 wrong"
-    );
+    assert_eq!(last_line(&output), "verified: 20000 rows, 0 missing, 0 duplicated, 0 wrong");
     Ok(())
 }
 
 #[tokio::test]
 async fn quickstart_takes_servers_of_ones_own() -> Result<()> {
     let (brokers, db) = (variable(BROKERS)?, Db::postgres("quickstart").await?);
-    let output = run(
-        "quickstart",
-        &[
-            "--records",
-            "20000",
-            "--brokers",
-            &brokers,
-            "--database-url",
-            &db.url(),
-        ],
-    )?;
-    assert_eq!(
-        last_line(&output),
-        "verified: 20000 rows, 0 missing, 0 duplicated, 0 wrong"
-    );
-    assert_eq!(db.count("ticks_sma").await?, 20_000);
+    let output = run("quickstart", &["--records", "20000", "--brokers", &brokers, "--database-url", &db.url()])?;
+    assert_eq!(last_line(&output), "verified: 20000 rows, 0 missing, 0 duplicated, 0 wrong");
+    let table = db.value("SELECT tablename FROM pg_tables WHERE tablename LIKE 'ticks_sma%'").await?;
+    assert_eq!(db.count(&table).await?, 20_000, "the table stays");
     Ok(())
 }
 
 #[test]
 fn stocks_end_with_the_rows_that_were_expected() -> Result<()> {
     let output = run("stocks", &[])?;
-    assert_eq!(
-        last_line(&output),
-        "verified: 5105 rows, 0 missing, 0 duplicated, 0 wrong"
-    );
+    assert_eq!(last_line(&output), "verified: 5105 rows, 0 missing, 0 duplicated, 0 wrong");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_pipeline_of_the_readme_is_valid() -> Result<()> {
+    let readme = fs::read_to_string(repository().join("README.md"))?;
+    let (_, block) = readme.split_once("```yaml\n").context("README shows no pipeline")?;
+    let (pipeline, _) = block.split_once("```").context("README's pipeline has no end")?;
+    let file = directory("readme")?.join("ticks-sma.yaml");
+    fs::write(&file, pipeline)?;
+    let check = Plan::verb(&["check", &file.display().to_string()])?.variable("DB_PASSWORD", "x");
+    let checked = check.finish(Duration::from_secs(60)).await?;
+    assert!(checked.status.success(), "{}\n{}", checked.output.tail(20), checked.logs.tail(20));
     Ok(())
 }

@@ -17,11 +17,7 @@ use weir_tests::worker::free_port;
 
 /// Copies `lines` (text format, tab between columns) into `table`; the transaction, if any, stays open.
 async fn copy(session: &Session, table: &str, lines: &[String]) -> Result<u64> {
-    let mut sink = Box::pin(
-        session
-            .copy_in::<_, Bytes>(&format!("COPY {table} FROM STDIN"))
-            .await?,
-    );
+    let mut sink = Box::pin(session.copy_in::<_, Bytes>(&format!("COPY {table} FROM STDIN")).await?);
     for line in lines {
         sink.send(Bytes::from(format!("{line}\n"))).await?;
     }
@@ -37,14 +33,8 @@ async fn eventually_returns_what_comes_to_hold_and_names_what_does_not() -> Resu
         Ok(looks)
     });
     assert_eq!(third.await?, 3);
-    let never = eventually("rain", Duration::from_millis(60), async || {
-        Err::<(), _>(anyhow!("the sky is blue"))
-    })
-    .await;
-    assert_eq!(
-        format!("{:#}", never.unwrap_err()),
-        "rain did not come to hold within 60ms: the sky is blue"
-    );
+    let never = eventually("rain", Duration::from_millis(60), async || Err::<(), _>(anyhow!("the sky is blue"))).await;
+    assert_eq!(format!("{:#}", never.unwrap_err()), "rain did not come to hold within 60ms: the sky is blue");
     Ok(())
 }
 
@@ -53,23 +43,12 @@ async fn databases_of_postgres_are_apart_and_durable() -> Result<()> {
     let (one, other) = (Db::postgres("apart").await?, Db::postgres("apart").await?);
     for db in [&one, &other] {
         let table = db.table("t");
-        db.batch_execute(&format!(
-            "CREATE SCHEMA {}; CREATE TABLE {table} (x int8)",
-            db.weir_schema()
-        ))
-        .await?;
-        assert_eq!(
-            copy(db, &table, &["1".to_owned(), "2".to_owned()]).await?,
-            2
-        );
+        db.batch_execute(&format!("CREATE SCHEMA {}; CREATE TABLE {table} (x int8)", db.weir_schema())).await?;
+        assert_eq!(copy(db, &table, &["1".to_owned(), "2".to_owned()]).await?, 2);
     }
     assert_eq!(one.count("t").await?, 2);
     assert_eq!(one.value("SHOW fsync").await?, "on");
-    assert_eq!(
-        one.rows("SELECT 0; SELECT x, NULL FROM t ORDER BY x")
-            .await?[1],
-        [Some("2".to_owned()), None]
-    );
+    assert_eq!(one.rows("SELECT 0; SELECT x, NULL FROM t ORDER BY x").await?[1], [Some("2".to_owned()), None]);
     Ok(())
 }
 
@@ -79,11 +58,7 @@ async fn a_wrong_password_is_refused_and_the_right_one_is_not() -> Result<()> {
     address.user = "secured".to_owned();
     for (password, enters) in [("right", true), ("wrong", false), ("", false)] {
         address.password = password.to_owned();
-        assert_eq!(
-            address.connect().await.is_ok(),
-            enters,
-            "password '{password}'"
-        );
+        assert_eq!(address.connect().await.is_ok(), enters, "password '{password}'");
     }
     Ok(())
 }
@@ -96,25 +71,16 @@ async fn timescale_has_hypertables_and_copies_in_pipelined_transactions() -> Res
         "CREATE TABLE {table} (ts timestamptz NOT NULL, x int8); SELECT create_hypertable('{table}', by_range('ts'))"
     ))
     .await?;
-    let lines: Vec<String> = (0..10_000)
-        .map(|x| format!("2026-01-01 00:00:00.{x:04}+00\t{x}"))
-        .collect();
+    let lines: Vec<String> = (0..10_000).map(|x| format!("2026-01-01 00:00:00.{x:04}+00\t{x}")).collect();
     let (begun, copied) = tokio::join!(db.batch_execute("BEGIN"), copy(&db, &table, &lines));
     begun?;
     assert_eq!(copied?, 10_000);
     db.batch_execute("COMMIT").await?;
     let other = db.address().connect().await?;
-    assert_eq!(
-        other.value(&format!("SELECT sum(x) FROM {table}")).await?,
-        "49995000"
-    );
+    assert_eq!(other.value(&format!("SELECT sum(x) FROM {table}")).await?, "49995000");
     let refused = copy(&db, &table, &["no date\t1".to_owned()]).await;
     assert_eq!(sqlstate(&refused.unwrap_err()), Some("22007"));
-    assert_eq!(
-        db.count(&table).await?,
-        10_000,
-        "the connection goes on after a refused COPY"
-    );
+    assert_eq!(db.count(&table).await?, 10_000, "the connection goes on after a refused COPY");
     Ok(())
 }
 
@@ -122,17 +88,12 @@ async fn timescale_has_hypertables_and_copies_in_pipelined_transactions() -> Res
 async fn two_connections_take_turns_on_timescale() -> Result<()> {
     let db = Db::timescale("turns").await?;
     let table = db.table("t");
-    db.batch_execute(&format!("CREATE TABLE {table} (x int8)"))
-        .await?;
+    db.batch_execute(&format!("CREATE TABLE {table} (x int8)")).await?;
     let other = db.address().connect().await?;
-    db.batch_execute(&format!("BEGIN; INSERT INTO {table} VALUES (1)"))
-        .await?;
+    db.batch_execute(&format!("BEGIN; INSERT INTO {table} VALUES (1)")).await?;
     let (counted, committed) = tokio::join!(other.count(&table), db.batch_execute("COMMIT"));
     committed?;
-    assert_eq!(
-        counted?, 1,
-        "the other one waits for the end of the transaction"
-    );
+    assert_eq!(counted?, 1, "the other one waits for the end of the transaction");
     Ok(())
 }
 
@@ -140,12 +101,9 @@ async fn two_connections_take_turns_on_timescale() -> Result<()> {
 async fn a_connection_that_dies_in_a_transaction_leaves_nothing_on_timescale() -> Result<()> {
     let db = Db::timescale("dies").await?;
     let table = db.table("t");
-    db.batch_execute(&format!("CREATE TABLE {table} (x int8)"))
-        .await?;
+    db.batch_execute(&format!("CREATE TABLE {table} (x int8)")).await?;
     let dying = db.address().connect().await?;
-    dying
-        .batch_execute(&format!("BEGIN; INSERT INTO {table} VALUES (1)"))
-        .await?;
+    dying.batch_execute(&format!("BEGIN; INSERT INTO {table} VALUES (1)")).await?;
     drop(dying);
     assert_eq!(db.count(&table).await?, 0);
     Ok(())
@@ -170,10 +128,7 @@ fn logs_tell_levels_messages_and_plain_sentences() {
     let (logs, reader) = Logs::follow(written.as_bytes());
     reader.join().unwrap();
     let lines = logs.lines();
-    assert_eq!(
-        lines.iter().map(Line::message).collect::<Vec<_>>(),
-        ["claimed", "slow", "no such file"]
-    );
+    assert_eq!(lines.iter().map(Line::message).collect::<Vec<_>>(), ["claimed", "slow", "no such file"]);
     assert_eq!(lines[0].field("lane").unwrap(), 3);
     assert_eq!(lines[1].field("ms").unwrap(), 12);
     assert_eq!(logs.complaints().len(), 2);

@@ -161,38 +161,61 @@ fn time_array(cells: &[Cell]) -> ArrayRef {
 }
 
 fn float_array(cells: &[Cell]) -> ArrayRef {
-    Arc::new(cells.iter().map(|cell| match cell.value {
-        Some(Value::Float(value)) => Some(value),
-        _ => None,
-    }).collect::<Float64Array>())
+    Arc::new(
+        cells
+            .iter()
+            .map(|cell| match cell.value {
+                Some(Value::Float(value)) => Some(value),
+                _ => None,
+            })
+            .collect::<Float64Array>(),
+    )
 }
 
 fn bool_array(cells: &[Cell]) -> ArrayRef {
-    Arc::new(cells.iter().map(|cell| match cell.value {
-        Some(Value::Bool(value)) => Some(value),
-        _ => None,
-    }).collect::<BooleanArray>())
+    Arc::new(
+        cells
+            .iter()
+            .map(|cell| match cell.value {
+                Some(Value::Bool(value)) => Some(value),
+                _ => None,
+            })
+            .collect::<BooleanArray>(),
+    )
 }
 
 fn text_array(cells: &[Cell]) -> ArrayRef {
-    Arc::new(cells.iter().map(|cell| match &cell.value {
-        Some(Value::Text(value)) => Some(value.as_str()),
-        _ => None,
-    }).collect::<StringArray>())
+    Arc::new(
+        cells
+            .iter()
+            .map(|cell| match &cell.value {
+                Some(Value::Text(value)) => Some(value.as_str()),
+                _ => None,
+            })
+            .collect::<StringArray>(),
+    )
 }
 
 fn bytes_array(cells: &[Cell]) -> ArrayRef {
-    Arc::new(cells.iter().map(|cell| match &cell.value {
-        Some(Value::Bytes(value)) => Some(value.as_slice()),
-        _ => None,
-    }).collect::<BinaryArray>())
+    Arc::new(
+        cells
+            .iter()
+            .map(|cell| match &cell.value {
+                Some(Value::Bytes(value)) => Some(value.as_slice()),
+                _ => None,
+            })
+            .collect::<BinaryArray>(),
+    )
 }
 
 fn decimal_array(cells: &[Cell], scale: i8) -> ArrayRef {
-    let array: Decimal128Array = cells.iter().map(|cell| match cell.value {
-        Some(Value::Decimal(value)) => Some(value),
-        _ => None,
-    }).collect();
+    let array: Decimal128Array = cells
+        .iter()
+        .map(|cell| match cell.value {
+            Some(Value::Decimal(value)) => Some(value),
+            _ => None,
+        })
+        .collect();
     Arc::new(array.with_precision_and_scale(38, scale).expect("at most 38 digits"))
 }
 

@@ -14,9 +14,7 @@ use anyhow::{Context, Result, bail};
 use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray};
 use weir::config::pipeline::Timescale;
 use weir::record::origin::OwnedPayloads;
-use weir::record::{
-    Batch, Claim, Column, Decoded, Field, Flush, Kind, Lane, Origin, Path, Rows, Segment,
-};
+use weir::record::{Batch, Claim, Column, Decoded, Field, Flush, Kind, Lane, Origin, Path, Rows, Segment};
 use weir::sink::timescale::TimescaleSink;
 use weir::sink::{ClaimRequest, Claimed, Encoder, Prepared, Sink, WriteError};
 use weir_tests::db::Db;
@@ -86,20 +84,14 @@ pub fn batch(lane: &Lane, from: i64, columns: &[(&str, Kind, ArrayRef)]) -> Batc
     let next = from + rows as i64;
     let payloads = Arc::new(OwnedPayloads::default());
     let origin = Origin::new(lane.clone(), offsets, vec![0; rows], next, 0, payloads);
-    let column = |(name, kind, array): &(&str, Kind, ArrayRef)| {
-        (Path::new(*name), Column::of(*kind, Arc::clone(array)))
-    };
+    let column =
+        |(name, kind, array): &(&str, Kind, ArrayRef)| (Path::new(*name), Column::of(*kind, Arc::clone(array)));
     let decoded = Decoded { columns: columns.iter().map(column).collect() };
     Batch::new(Arc::new(origin), decoded, Rows::All(rows))
 }
 
 /// The segment that moves a lane from `from` over these rows.
-fn segment(
-    encoder: &mut dyn Encoder,
-    lane: &Lane,
-    from: i64,
-    columns: &[(&str, Kind, ArrayRef)],
-) -> Result<Segment> {
+fn segment(encoder: &mut dyn Encoder, lane: &Lane, from: i64, columns: &[(&str, Kind, ArrayRef)]) -> Result<Segment> {
     let batch = batch(lane, from, columns);
     let mut segment = Segment::new(lane.clone(), from, encoder.table());
     let errors = encoder.encode(&batch, &mut segment.data, &mut segment.lines)?;
@@ -156,8 +148,7 @@ impl Ticks {
 
     fn segment_of(&mut self, lane: &Lane, from: i64, symbols: &[&str]) -> Segment {
         let prices: Vec<f64> = (0..symbols.len()).map(|row| row as f64).collect();
-        let columns =
-            [("symbol", Kind::Text, texts(symbols)), ("price", Kind::Float64, floats(&prices))];
+        let columns = [("symbol", Kind::Text, texts(symbols)), ("price", Kind::Float64, floats(&prices))];
         segment(self.encoder.as_mut(), lane, from, &columns).expect("rows that fit")
     }
 

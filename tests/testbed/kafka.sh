@@ -30,9 +30,8 @@ kafka_format() {
   if [ ! -d "$template" ]; then
     (kafka_java -cp "$(kafka_class_path)" kafka.tools.StorageTool format -t MkU3OEVBNTcwNTJENDM2Qk \
       -c "$kafka_dir/server.properties") >"$kafka_dir/format.log" 2>&1 || { cat "$kafka_dir/format.log" >&2; die "Kafka's storage could not be formatted"; }
-    rm -rf "$template.partial"
-    cp -r "$kafka_dir/log" "$template.partial"
-    mv -T "$template.partial" "$template" 2>/dev/null || rm -rf "$template.partial"
+    cp -r "$kafka_dir/log" "$template.partial.$$"
+    settle "$template.partial.$$" "$template"
     return
   fi
   cp -r "$template" "$kafka_dir/log"

@@ -9,13 +9,18 @@ say() { printf '== %s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
 # cached NAME FILE... : the cache folder for something made from these files; a change of any of them gives a new one.
-# Older ones of the same name are removed, so the cache does not grow with every change.
+# Those of the same name that no run has used for two weeks are removed.
 cached() {
   local name=$1 key; shift
   key=$(cat "$@" | sha256sum | cut -c1-12)
-  find "$cache" -maxdepth 1 -name "$name-*" ! -name "$name-$key*" -exec rm -rf {} + 2>/dev/null
+  mkdir -p "$cache"
+  [ -d "$cache/$name-$key" ] && touch "$cache/$name-$key"
+  find "$cache" -maxdepth 1 -name "$name-*" ! -name "$name-$key*" -mtime +14 -exec rm -rf {} +
   printf '%s/%s-%s' "$cache" "$name" "$key"
 }
+
+# settle PARTIAL FINAL : give a finished folder its name; where another run was quicker, its folder stands.
+settle() { mv -T "$1" "$2" 2>/dev/null || rm -rf "$1"; }
 
 # wait_until SECONDS COMMAND... : true as soon as the command is, false when the time is up.
 wait_until() {
@@ -50,9 +55,9 @@ gone() { ! kill -0 "$1" 2>/dev/null; }
 # await NAME PID LOG TEST : wait until the server's own test says that it serves; otherwise show its log and end.
 await() {
   local name=$1 pid=$2 log=$3 serves=$4
-  wait_until 60 serves_or_gone "$pid" "$serves"
+  wait_until 180 serves_or_gone "$pid" "$serves"
   "$serves" && ! gone "$pid" && return
   tail -30 "$log" >&2
-  die "$name did not start within 60 s; its log: $log"
+  die "$name did not start within 180 s; its log: $log"
 }
 serves_or_gone() { "$2" || gone "$1"; }

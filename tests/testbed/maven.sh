@@ -6,9 +6,9 @@ maven_fetch() {
   jars=$(cached jars "$here/pom.xml")
   [ -d "$jars" ] && return
   say "fetching Apache Kafka and PostgreSQL from Maven Central (60 MB, once)"
-  rm -rf "$jars.partial"
-  mkdir -p "$jars.partial"
-  mvn -B -q -f "$here/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
-    -Dpostgres.platform="$platform" -DoutputDirectory="$jars.partial" >&2 || die "Maven could not fetch the testbed's servers"
-  mv "$jars.partial" "$jars"
+  local partial=$jars.partial.$$
+  mkdir -p "$partial"
+  mvn -B -q -Dstyle.color=never -f "$here/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
+    -Dpostgres.platform="$platform" -DoutputDirectory="$partial" >&2 || die "Maven could not fetch the testbed's servers"
+  settle "$partial" "$jars"
 }

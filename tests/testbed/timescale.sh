@@ -2,13 +2,13 @@
 
 timescale_fetch() {
   modules=$(cached timescale "$here/package-lock.json" "$here/timescale.mjs")
-  [ -d "$modules/node_modules" ] && return
+  [ -d "$modules" ] && return
   say "fetching TimescaleDB from npm (23 MB, once)"
-  rm -rf "$modules.partial" "$modules"
-  mkdir -p "$modules.partial"
-  cp "$here/package.json" "$here/package-lock.json" "$here/timescale.mjs" "$modules.partial/"
-  (cd "$modules.partial" && npm ci --no-audit --no-fund --loglevel=error) >&2 || die "npm could not fetch TimescaleDB"
-  mv "$modules.partial" "$modules"
+  local partial=$modules.partial.$$
+  mkdir -p "$partial"
+  cp "$here/package.json" "$here/package-lock.json" "$here/timescale.mjs" "$partial/"
+  (cd "$partial" && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error) >&2 || die "npm could not fetch TimescaleDB"
+  settle "$partial" "$modules"
 }
 
 # timescale_launch DIR PORT, then timescale_await.

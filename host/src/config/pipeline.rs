@@ -1,12 +1,14 @@
 //! A checked pipeline: what the rest of the program works with. Made by `validate`, never by hand.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::secret::Secret;
 use crate::record::Field;
 
-/// One pipeline (in Connect's words: a sink connector), every value checked, every reference resolved.
-#[derive(Debug, Clone)]
+/// One pipeline (in Connect's words: a sink connector), every value checked, every reference resolved. `Debug`
+/// shows only what was written, since resolved references may be secrets.
+#[derive(Clone)]
 pub struct Pipeline {
     /// Its name: the key of its position, and `connect-<name>` its consumer group.
     pub name: String,
@@ -49,8 +51,14 @@ pub enum OffsetReset {
     Error,
 }
 
-/// One entry of `transforms`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline").field("raw", &self.raw).finish_non_exhaustive()
+    }
+}
+
+/// One entry of `transforms`. `Debug` shows the keys of its settings and not their values.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Transform {
     /// Its alias.
     pub alias: String,
@@ -62,11 +70,25 @@ pub struct Transform {
     pub settings: Vec<(String, String)>,
 }
 
+impl fmt::Debug for Transform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<&str> = self.settings.iter().map(|(key, _)| key.as_str()).collect();
+        let Transform { alias, class, plugin_version, settings: _ } = self;
+        let mut shown = f.debug_struct("Transform");
+        shown.field("alias", alias).field("class", class).field("plugin_version", plugin_version);
+        shown.field("settings", &keys).finish()
+    }
+}
+
 /// `errors.*`, with Connect's meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Errors {
     /// `errors.tolerance: all`: skip and record instead of failing.
     pub tolerate: bool,
+    /// `errors.retry.timeout`: how long an operation on a record is tried again; None = for ever, 0 = one attempt.
+    pub retry_timeout_ms: Option<u64>,
+    /// `errors.retry.delay.max.ms`: the longest wait between two attempts.
+    pub retry_delay_max_ms: u64,
     /// `errors.log.enable`.
     pub log: bool,
     /// `errors.log.include.messages`.

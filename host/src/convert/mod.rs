@@ -4,11 +4,19 @@
 //! ([`Converter::reader`]); each batch then costs one pass over each payload. A row that cannot be decoded is
 //! a row error, never a failed batch. Pure: bytes in, columns out.
 
+mod builder;
 pub mod bytes;
 pub mod decoder;
 pub mod json;
 pub mod meta;
+#[cfg(test)]
+mod testing;
 pub mod text;
+mod whole;
+
+pub use decoder::Decoder;
+
+use std::fmt;
 
 use crate::error::{Kind as ErrorKind, Result};
 use crate::record::{Column, Field, Kind, Origin, Path};
@@ -22,12 +30,42 @@ pub enum Side {
     Value,
 }
 
+impl Side {
+    /// That side's bytes of a record; None = a null key, a tombstone.
+    #[inline]
+    pub fn payload(self, origin: &Origin, row: usize) -> Option<&[u8]> {
+        match self {
+            Side::Key => origin.key(row),
+            Side::Value => origin.value(row),
+        }
+    }
+
+    /// The part of a path that names something within that side's payload, empty for the whole payload. None
+    /// if the path belongs elsewhere.
+    pub fn inner(self, path: &Path) -> Option<&str> {
+        match (self, path.as_str()) {
+            (Side::Key, "$key") => Some(""),
+            (Side::Key, path) => path.strip_prefix("$key.").filter(|inner| !inner.is_empty()),
+            (Side::Value, path) => (!path.starts_with('$')).then_some(path),
+        }
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Side::Key => "key",
+            Side::Value => "value",
+        })
+    }
+}
+
 /// Columns pulled from a run of records, each as long as the run, in the order asked for.
 #[derive(Debug, Default)]
 pub struct Pulled {
     /// The columns. A malformed record's cells are null.
     pub columns: Vec<Column>,
-    /// The records that are malformed as a whole, rising, with the cause: which byte, what was expected.
+    /// The records that are malformed as a whole, rising, each with a sentence that says where and why.
     pub malformed: Vec<(u32, String)>,
 }
 
@@ -55,7 +93,9 @@ pub trait Converter: Send + Sync {
 /// `schemas_enable` concerns JSON alone.
 pub fn by_name(class: &str) -> Option<std::sync::Arc<dyn Converter>> {
     match class {
-        "json" | "JsonConverter" | "org.apache.kafka.connect.json.JsonConverter" => Some(std::sync::Arc::new(json::Json)),
+        "json" | "JsonConverter" | "org.apache.kafka.connect.json.JsonConverter" => {
+            Some(std::sync::Arc::new(json::Json))
+        }
         "string" | "StringConverter" | "org.apache.kafka.connect.storage.StringConverter" => {
             Some(std::sync::Arc::new(text::Text))
         }

@@ -1,29 +1,33 @@
-//! Converter text.
+//! `StringConverter`: the whole key or value is one text in UTF-8. A payload that is not UTF-8 is malformed
+//! (Kafka Connect would quietly replace what it cannot read).
 
-use super::{Converter, Pulled, Reader, Side};
+use super::whole::Format;
+use super::{Converter, Reader, Side};
 use crate::error::Result;
 use crate::record::{Field, Kind, Origin, Path};
 
-/// To be written.
+/// The converter `StringConverter`.
 #[derive(Debug)]
 pub struct Text;
 
-struct Nothing;
-
-impl Reader for Nothing {
-    fn read(&mut self, _origin: &Origin) -> Result<Pulled> {
-        Ok(Pulled::default())
-    }
-}
+static FORMAT: Format = Format { name: "StringConverter", kinds: &[Kind::Text], text_only: true };
 
 impl Converter for Text {
-    fn reader(&self, _side: Side, _wants: &[(Path, Kind)]) -> Result<Box<dyn Reader>> {
-        Ok(Box::new(Nothing))
+    /// The only field is the whole payload as text: `$key`, or the empty path of a value.
+    fn reader(&self, side: Side, wants: &[(Path, Kind)]) -> Result<Box<dyn Reader>> {
+        FORMAT.reader(side, wants)
     }
+
+    /// None: a text has no fields.
     fn sample(&self, _origin: &Origin) -> Vec<Field> {
         Vec::new()
     }
-    fn explain(&self, _origin: &Origin, _row: usize, _path: &Path, _kind: Kind) -> String {
-        String::new()
+
+    fn explain(&self, origin: &Origin, row: usize, path: &Path, kind: Kind) -> String {
+        Format::explain(origin, row, path, kind)
     }
 }
+
+#[cfg(test)]
+#[path = "text_tests.rs"]
+mod tests;

@@ -150,8 +150,7 @@ impl BulkQueue {
     fn finish(&self, lane: usize, run: Run) -> Option<Origin> {
         let (_, _, lane) = self.lanes.get(lane)?;
         let next_offset = run.offsets.last()? + 1;
-        let payloads =
-            Messages { messages: run.messages, headers: Mutex::new(()), _client: Arc::clone(&self.client) };
+        let payloads = Messages { run: run.messages, headers: Mutex::new(()), _client: Arc::clone(&self.client) };
         Some(Origin::new(lane.clone(), run.offsets, run.timestamps, next_offset, run.bytes, Arc::new(payloads)))
     }
 }
@@ -277,9 +276,7 @@ fn header_at<'a>(headers: *const ffi::rd_kafka_headers_t, position: usize) -> Op
     let mut value: *const c_void = ptr::null();
     let mut len = 0;
     // SAFETY: the list is alive while its message is; the outputs may be written.
-    let code = unsafe {
-        ffi::rd_kafka_header_get_all(headers, position, &raw mut name, &raw mut value, &raw mut len)
-    };
+    let code = unsafe { ffi::rd_kafka_header_get_all(headers, position, &raw mut name, &raw mut value, &raw mut len) };
     if code != ffi::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
         return None;
     }
@@ -299,7 +296,7 @@ fn bytes<'a>(at: *mut c_void, len: usize) -> Option<&'a [u8]> {
 
 /// The messages of a run.
 struct Messages {
-    messages: Vec<Message>,
+    run: Vec<Message>,
     headers: Mutex<()>,
     // Dropped after the messages (declaration order): they must not outlive their client.
     _client: Client,
@@ -307,22 +304,22 @@ struct Messages {
 
 impl fmt::Debug for Messages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Messages").field("len", &self.messages.len()).finish_non_exhaustive()
+        f.debug_struct("Messages").field("len", &self.run.len()).finish_non_exhaustive()
     }
 }
 
 impl Payloads for Messages {
     fn key(&self, row: usize) -> Option<&[u8]> {
-        self.messages.get(row)?.key()
+        self.run.get(row)?.key()
     }
 
     fn value(&self, row: usize) -> Option<&[u8]> {
-        self.messages.get(row)?.value()
+        self.run.get(row)?.value()
     }
 
     fn headers(&self, row: usize) -> Vec<Header<'_>> {
         let _parsing = self.headers.lock().unwrap_or_else(PoisonError::into_inner);
-        self.messages.get(row).map(Message::headers).unwrap_or_default()
+        self.run.get(row).map(Message::headers).unwrap_or_default()
     }
 }
 

@@ -13,6 +13,7 @@ use rdkafka::bindings::rd_kafka_resp_err_t as Native;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::bulk::{BulkQueue, Fault};
@@ -128,7 +129,8 @@ impl std::fmt::Debug for ClientHandle {
 impl Consumer {
     /// Creates the client and subscribes. `waker` is called when there is something to serve or read.
     pub fn new(settings: &ConsumerSettings, waker: &Waker) -> Result<Self> {
-        let context = GroupContext { events: Mutex::new(Vec::new()), closing: AtomicBool::new(false), waker: Arc::clone(waker) };
+        let context =
+            GroupContext { events: Mutex::new(Vec::new()), closing: AtomicBool::new(false), waker: Arc::clone(waker) };
         let mut client = BaseConsumer::from_config_and_context(&settings.client_config(), context)
             .map_err(|e| Error::caused(Kind::Config, "create the Kafka consumer", e))?;
         let on_group_event = Arc::clone(waker);
@@ -143,12 +145,15 @@ impl Consumer {
     /// Serves the client: returns what the group decided since the last call, and what went wrong.
     pub fn serve(&mut self) -> (Vec<GroupEvent>, Vec<ReadError>) {
         let mut errors = Vec::new();
-        // Each poll serves one event; records never come this way, since every lane is forwarded.
+        let mut stray: Vec<Lane> = Vec::new();
+        // Each poll serves one event.
         while let Some(result) = self.client.0.poll(Duration::ZERO) {
-            if let Err(error) = result {
-                errors.push(ReadError { lane: None, error: failure("read", error) });
+            match result {
+                Ok(message) => stray.push(Lane::new(message.topic(), message.partition())),
+                Err(error) => errors.push(ReadError { lane: None, error: failure("read", error) }),
             }
         }
+        errors.extend(stray.iter().filter_map(|lane| self.restart(lane).err()));
         let context = self.client.0.client().context();
         let events = std::mem::take(&mut *context.events.lock().unwrap_or_else(PoisonError::into_inner));
         (events, errors)
@@ -165,6 +170,17 @@ impl Consumer {
             self.client.0.assign(&list(&self.started)?)
         };
         answer.map_err(|e| failure(format!("start reading {lane} at offset {offset}"), e))
+    }
+
+    /// Reads a lane again from its first unread offset. A record that came by the client's own queue shows that
+    /// the lane is no longer forwarded to ours: ending an earlier assignment takes its time, and may undo what
+    /// was set up for the next one meanwhile.
+    fn restart(&mut self, lane: &Lane) -> Result<(), ReadError> {
+        let Some((_, unread)) = self.started.iter().find(|(started, _)| started == lane).cloned() else {
+            return Ok(());
+        };
+        let again = self.stop(std::slice::from_ref(lane), false).and_then(|()| self.start(lane, unread));
+        again.map_err(|error| ReadError { lane: Some(lane.clone()), error })
     }
 
     /// Ends reading of lanes. With `revoked`, this also answers the group's revocation.

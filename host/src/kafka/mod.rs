@@ -1,6 +1,7 @@
 //! Everything that touches the Kafka client: settings, group membership, bulk reading, start offsets, and the
 //! embedded broker of the demo. Nothing outside this folder names a type of the client library.
 
+pub mod admin;
 pub mod bulk;
 pub mod consumer;
 pub mod mock;

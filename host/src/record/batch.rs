@@ -58,6 +58,17 @@ impl Decoded {
     }
 }
 
+/// Where the cells of a field come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldSource {
+    /// A stage wrote them.
+    Written,
+    /// They are pulled from the records.
+    Record,
+    /// A stage does not carry the field, or wrote over what it lay in: it is absent in every row.
+    Nowhere,
+}
+
 /// Rows of one lane between two stages.
 #[derive(Debug, Clone)]
 pub struct Batch {
@@ -89,19 +100,22 @@ impl Batch {
         self.rows.is_empty()
     }
 
+    /// Where the field's cells come from.
+    pub fn source(&self, path: &Path) -> FieldSource {
+        if self.overlay.iter().any(|(written, _)| written == path) {
+            return FieldSource::Written;
+        }
+        let hidden = self.overlay.iter().any(|(written, _)| path.is_within(written)) || !self.carry.shows(path);
+        if hidden { FieldSource::Nowhere } else { FieldSource::Record }
+    }
+
     /// The field as a column as long as the rows. A field that nobody wrote and that is not carried is absent
     /// in every row. Errors: [`crate::error::Kind::Internal`] when the projection did not pull the field.
     pub fn pull(&self, path: &Path, kind: Kind) -> Result<Cow<'_, Column>> {
         if let Some((_, column)) = self.overlay.iter().rev().find(|(p, _)| p == path) {
             return if column.kind == kind { Ok(Cow::Borrowed(column)) } else { convert(column, kind).map(Cow::Owned) };
         }
-        let visible = path.is_meta()
-            || match &self.carry {
-                Carry::All => true,
-                Carry::None => false,
-                Carry::These(paths) => paths.contains(path),
-            };
-        if !visible {
+        if self.source(path) == FieldSource::Nowhere {
             return Ok(Cow::Owned(absent(kind, self.len())));
         }
         let column = self.decoded.find(path, kind).ok_or_else(|| {
@@ -113,9 +127,9 @@ impl Batch {
         }
     }
 
-    /// Writes a field over the batch. The column is as long as the rows.
+    /// Writes a field over the batch, and over what lay below its path. The column is as long as the rows.
     pub fn write(&mut self, path: Path, column: Column) {
-        self.overlay.retain(|(p, _)| *p != path);
+        self.overlay.retain(|(p, _)| !p.is_within(&path));
         self.overlay.push((path, column));
     }
 

@@ -17,7 +17,8 @@ const EXACT_MAX: u64 = 1 << 53;
 
 /// Whether a 64-bit integer is exactly a double.
 pub fn is_exact(value: i64) -> bool {
-    value.unsigned_abs() <= EXACT_MAX || value.unsigned_abs().trailing_zeros() + value.unsigned_abs().leading_zeros() >= 11
+    value.unsigned_abs() <= EXACT_MAX
+        || value.unsigned_abs().trailing_zeros() + value.unsigned_abs().leading_zeros() >= 11
 }
 
 /// The column as another kind. A cell that cannot be converted without loss becomes a mismatch.

@@ -24,6 +24,14 @@ impl Path {
         self.0.split('.')
     }
 
+    /// Whether it is this path or a step below it: `position.lat` lies within `position`. A header's name is
+    /// one step, dots and all.
+    pub fn is_within(&self, other: &Path) -> bool {
+        let header = self.0.starts_with("$headers.");
+        let rest = self.0.strip_prefix(other.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || (rest.starts_with('.') && !header))
+    }
+
     /// Whether it names something of the record instead of a field of its value.
     pub fn is_meta(&self) -> bool {
         self.0.starts_with('$')
@@ -121,4 +129,68 @@ pub enum Carry {
     None,
     /// These.
     These(Vec<Path>),
+}
+
+impl Carry {
+    /// Whether a field of the record stays visible. What belongs to the record itself (`$key`, …) always does.
+    pub fn shows(&self, path: &Path) -> bool {
+        path.is_meta()
+            || match self {
+                Carry::All => true,
+                Carry::None => false,
+                Carry::These(paths) => paths.iter().any(|shown| path.is_within(shown)),
+            }
+    }
+
+    /// What stays visible after two stages.
+    #[must_use]
+    pub fn and(&self, other: &Carry) -> Carry {
+        match (self, other) {
+            (Carry::All, carry) | (carry, Carry::All) => carry.clone(),
+            (Carry::None, _) | (_, Carry::None) => Carry::None,
+            (Carry::These(a), Carry::These(b)) => {
+                let narrower = |these: &[Path], those: &[Path]| {
+                    let kept = these.iter().filter(|path| those.iter().any(|other| path.is_within(other)));
+                    kept.cloned().collect::<Vec<_>>()
+                };
+                let mut both = narrower(a, b);
+                both.extend(narrower(b, a).into_iter().filter(|path| !a.contains(path)));
+                Carry::These(both)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn these(paths: &[&str]) -> Carry {
+        Carry::These(paths.iter().map(|path| Path::from(*path)).collect())
+    }
+
+    #[test]
+    fn a_carried_path_shows_itself_and_what_lies_below_it() {
+        let carry = these(&["position", "price"]);
+        for (path, shown) in [
+            ("position", true),
+            ("position.lat", true),
+            ("positions", false),
+            ("price", true),
+            ("symbol", false),
+            ("$key", true),
+        ] {
+            assert_eq!(carry.shows(&path.into()), shown, "{path}");
+        }
+        assert!(!Path::from("$headers.a.b").is_within(&"$headers.a".into()));
+        assert!(Path::from("$headers.a.b").is_within(&"$headers.a.b".into()));
+        assert!(Carry::None.shows(&"$headers.trace".into()) && !Carry::None.shows(&"price".into()));
+    }
+
+    #[test]
+    fn two_stages_show_what_both_show() {
+        assert_eq!(Carry::All.and(&these(&["a"])), these(&["a"]));
+        assert_eq!(these(&["a"]).and(&Carry::None), Carry::None);
+        assert_eq!(these(&["a", "b.c", "d"]).and(&these(&["a", "b", "e", "d.f"])), these(&["a", "b.c", "d.f"]));
+    }
 }

@@ -9,7 +9,7 @@ pub mod lane;
 pub mod origin;
 pub mod row_error;
 
-pub use batch::{Batch, Decoded, Rows};
+pub use batch::{Batch, Decoded, FieldSource, Rows};
 pub use column::Column;
 pub use field::{Carry, Field, Kind, Path, Want};
 pub use flush::{Claim, Decision, DecisionKind, Flush, PositionRow, Segment};

@@ -154,8 +154,7 @@ fn status_body(surface: &Surface, status: &PipelineStatus) -> Value {
     let worker = surface.worker.name();
     let mut connector = json!({ "state": status.state.name(), "worker_id": worker });
     add(&mut connector, "trace", status.trace.as_ref());
-    let tasks: Vec<Value> =
-        status.tasks.iter().enumerate().map(|(id, task)| task_body(id, worker, task)).collect();
+    let tasks: Vec<Value> = status.tasks.iter().enumerate().map(|(id, task)| task_body(id, worker, task)).collect();
     json!({ "name": status.name, "connector": connector, "tasks": tasks, "type": "sink" })
 }
 

@@ -8,9 +8,7 @@ use std::fmt;
 use std::io::Write;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    Decimal128Type, DecimalType, Float64Type, Int64Type, TimestampMicrosecondType,
-};
+use arrow_array::types::{Decimal128Type, DecimalType, Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, Decimal128Array};
 use arrow_schema::DECIMAL128_MAX_PRECISION;
 use serde_json::{Map, Value};
@@ -19,8 +17,7 @@ use uuid::Uuid;
 use super::{BoxFuture, ClaimRequest, Claimed, Encoder, Level, Prepared, Sink, WriteError};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::record::{
-    Batch, Carry, Claim, Column, Field, Flush, Kind, Lane, Path, PositionRow, RowError, Segment,
-    Stage, Want,
+    Batch, Carry, Claim, Column, Field, Flush, Kind, Lane, Path, PositionRow, RowError, Segment, Stage, Want,
 };
 
 /// The name under which a value is printed that is no object.
@@ -34,9 +31,7 @@ pub struct ConsoleSink {
 
 impl fmt::Debug for ConsoleSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConsoleSink")
-            .field("held", &self.held)
-            .finish_non_exhaustive()
+        f.debug_struct("ConsoleSink").field("held", &self.held).finish_non_exhaustive()
     }
 }
 
@@ -49,19 +44,12 @@ impl Default for ConsoleSink {
 impl ConsoleSink {
     /// A sink that prints to `out` instead of standard output.
     pub fn to(out: impl Write + Send + 'static) -> Self {
-        ConsoleSink {
-            out: Box::new(out),
-            held: HashMap::new(),
-        }
+        ConsoleSink { out: Box::new(out), held: HashMap::new() }
     }
 
     fn claim_one(&mut self, request: &ClaimRequest) -> Claimed {
         let lane = &request.lane;
-        let start = self
-            .held
-            .get(lane)
-            .map(|claim| claim.next_offset)
-            .or(request.start);
+        let start = self.held.get(lane).map(|claim| claim.next_offset).or(request.start);
         let Some(next_offset) = start else {
             return Claimed::NoPosition(lane.clone());
         };
@@ -103,30 +91,16 @@ impl Sink for ConsoleSink {
         Box::pin(async { Ok(Prepared::Ready(Box::new(ConsoleEncoder))) })
     }
 
-    fn claim<'a>(
-        &'a mut self,
-        requests: &'a [ClaimRequest],
-    ) -> BoxFuture<'a, Result<Vec<Claimed>>> {
-        let claimed = requests
-            .iter()
-            .map(|request| self.claim_one(request))
-            .collect();
+    fn claim<'a>(&'a mut self, requests: &'a [ClaimRequest]) -> BoxFuture<'a, Result<Vec<Claimed>>> {
+        let claimed = requests.iter().map(|request| self.claim_one(request)).collect();
         Box::pin(async { Ok(claimed) })
     }
 
-    fn write<'a>(
-        &'a mut self,
-        flush: &'a Flush,
-        _claims: &'a [Claim],
-    ) -> BoxFuture<'a, Result<(), WriteError>> {
+    fn write<'a>(&'a mut self, flush: &'a Flush, _claims: &'a [Claim]) -> BoxFuture<'a, Result<(), WriteError>> {
         Box::pin(async move {
             // Half a flush may have been printed; what reads the output has gone, so nobody counts it.
             self.print(flush).map_err(|e| {
-                WriteError::Failed(Error::caused(
-                    ErrorKind::Internal,
-                    "print rows to standard output",
-                    e,
-                ))
+                WriteError::Failed(Error::caused(ErrorKind::Internal, "print rows to standard output", e))
             })?;
             for segment in &flush.segments {
                 if let Some(claim) = self.held.get_mut(&segment.lane) {
@@ -139,29 +113,20 @@ impl Sink for ConsoleSink {
         })
     }
 
-    fn positions<'a>(
-        &'a mut self,
-        lanes: &'a [Lane],
-    ) -> BoxFuture<'a, Result<Vec<Option<PositionRow>>>> {
+    fn positions<'a>(&'a mut self, lanes: &'a [Lane]) -> BoxFuture<'a, Result<Vec<Option<PositionRow>>>> {
         let row = |claim: &Claim| PositionRow {
             epoch: claim.epoch,
             token: claim.token,
             next_offset: claim.next_offset,
             owner: "this worker".to_owned(),
         };
-        let rows = lanes
-            .iter()
-            .map(|lane| self.held.get(lane).map(row))
-            .collect();
+        let rows = lanes.iter().map(|lane| self.held.get(lane).map(row)).collect();
         Box::pin(async { Ok(rows) })
     }
 
     fn withdraw(&self, segment: &mut Segment, offset: i64) {
         let mut lines = segment.lines.iter();
-        let kept = segment
-            .data
-            .split_inclusive(|&byte| byte == b'\n')
-            .filter(|_| lines.next() != Some(&offset));
+        let kept = segment.data.split_inclusive(|&byte| byte == b'\n').filter(|_| lines.next() != Some(&offset));
         segment.data = kept.flatten().copied().collect();
         segment.lines.retain(|&line| line != offset);
     }
@@ -184,21 +149,9 @@ impl Encoder for ConsoleEncoder {
         &[]
     }
 
-    fn encode(
-        &mut self,
-        batch: &Batch,
-        data: &mut Vec<u8>,
-        lines: &mut Vec<i64>,
-    ) -> Result<Vec<RowError>> {
-        let missing = || {
-            Error::new(
-                ErrorKind::Internal,
-                "a batch has a row of a record that it does not hold",
-            )
-        };
-        let mut errors: Vec<RowError> = (0..batch.len())
-            .filter_map(|row| mismatch(batch, row))
-            .collect();
+    fn encode(&mut self, batch: &Batch, data: &mut Vec<u8>, lines: &mut Vec<i64>) -> Result<Vec<RowError>> {
+        let missing = || Error::new(ErrorKind::Internal, "a batch has a row of a record that it does not hold");
+        let mut errors: Vec<RowError> = (0..batch.len()).filter_map(|row| mismatch(batch, row)).collect();
         errors.dedup_by_key(|error| error.record);
         let mut refused = errors.iter().map(|error| error.record as usize).peekable();
         for row in 0..batch.len() {
@@ -220,10 +173,7 @@ impl Encoder for ConsoleEncoder {
 
 /// The first written cell of a row that has no value of its kind.
 fn mismatch(batch: &Batch, row: usize) -> Option<RowError> {
-    let (path, column) = batch
-        .overlay
-        .iter()
-        .find(|(_, column)| column.is_mismatch(row))?;
+    let (path, column) = batch.overlay.iter().find(|(_, column)| column.is_mismatch(row))?;
     Some(RowError {
         record: batch.rows.origin(row) as u32,
         stage: Stage::Sink,
@@ -241,11 +191,7 @@ fn object(batch: &Batch, row: usize, record: usize, offset: i64) -> Map<String, 
     if let Some(value) = batch.origin.value(record) {
         carry(value, &batch.carry, &mut object);
     }
-    for (path, column) in batch
-        .overlay
-        .iter()
-        .filter(|(_, column)| !column.is_absent(row))
-    {
+    for (path, column) in batch.overlay.iter().filter(|(_, column)| !column.is_absent(row)) {
         object.insert(path.to_string(), cell(column, row));
     }
     object
@@ -293,10 +239,7 @@ fn cell(column: &Column, row: usize) -> Value {
 fn bytes(value: &[u8]) -> Value {
     match std::str::from_utf8(value) {
         Ok(text) => text.into(),
-        Err(_) => value
-            .iter()
-            .fold("\\x".to_owned(), |hex, byte| format!("{hex}{byte:02x}"))
-            .into(),
+        Err(_) => value.iter().fold("\\x".to_owned(), |hex, byte| format!("{hex}{byte:02x}")).into(),
     }
 }
 

@@ -33,7 +33,9 @@ pub fn judge(claim: &Claim, from: i64, to: i64, row: Option<&PositionRow>) -> Ve
             at if at == from => Verdict::SendAgain,
             at if at == to => Verdict::Committed,
             at if at < from => lost,
-            at => Verdict::Halt(format!("the position is {at}, neither {from} nor {to}, under this worker's own claim")),
+            at => {
+                Verdict::Halt(format!("the position is {at}, neither {from} nor {to}, under this worker's own claim"))
+            }
         };
     }
     if row.epoch < claim.epoch {
@@ -77,8 +79,7 @@ mod tests {
             let sentence = "neither 10 nor 20, under this worker's own claim";
             Verdict::Halt(format!("the position is {at}, {sentence}"))
         };
-        let future =
-            || Verdict::Halt("the position has epoch 6, under the token of epoch 5".to_owned());
+        let future = || Verdict::Halt("the position has epoch 6, under the token of epoch 5".to_owned());
         // Offsets: below from, from, between, to, beyond to.
         let offsets = [7, 10, 15, 20, 21];
         let table = [

@@ -10,10 +10,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::machine::Event;
-use super::writer::{Report, Step, Tolerance, Writer};
+use super::writer::{Fate, Report, Step, Tolerance, Writer};
 use crate::clock::Clock;
 use crate::error::{Error, Kind, Policy, Result};
 use crate::limits::{RETRY_DELAY_MAX, RETRY_DELAY_MIN};
+use crate::record::origin::NO_TIMESTAMP;
 use crate::record::{Claim, Field, Flush};
 use crate::sink::{ClaimRequest, Encoder, Prepared, Sink};
 
@@ -48,6 +49,16 @@ pub enum Answer {
     Encoder(Arc<str>, Option<Box<dyn Encoder>>),
     /// A flush has ended; how long its transactions took, waits included.
     Written(Report, Duration),
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Answer::Machine(event) => f.debug_tuple("Machine").field(event).finish(),
+            Answer::Encoder(topic, encoder) => f.debug_tuple("Encoder").field(topic).field(&encoder.is_some()).finish(),
+            Answer::Written(report, took) => f.debug_tuple("Written").field(report).field(took).finish(),
+        }
+    }
 }
 
 /// Where answers go; must not block.
@@ -151,6 +162,7 @@ impl Committer {
             };
         }
         let mut report = writer.into_report();
+        report.latencies_us = latencies_us(&report);
         for (segment, _, _) in &mut report.segments {
             // The consumed records are freed here, beside the thread that is busy with the next flush.
             segment.origins.clear();
@@ -165,13 +177,22 @@ impl Committer {
     }
 }
 
+/// The ages of up to eight records of each committed run, evenly spread.
+fn latencies_us(report: &Report) -> Vec<i64> {
+    let now = Clock::wall_us();
+    let committed = report.segments.iter().filter(|(_, _, fate)| matches!(fate, Fate::Committed));
+    let runs = committed.flat_map(|(segment, _, _)| &segment.origins);
+    let sampled = runs.flat_map(|run| run.timestamps.iter().step_by(run.len().div_ceil(8).max(1)));
+    sampled.filter(|&&at| at != NO_TIMESTAMP).map(|at| (now - at).max(0)).collect()
+}
+
 /// Waits before the next attempt, or passes on an error that another attempt would not cure.
 async fn retry(waiting: &Waiting, error: Error, backoff: &mut Backoff) -> Result<()> {
     if error.policy() != Policy::Retry {
         return Err(error);
     }
     waiting(Some(&error));
-    tokio::time::sleep(backoff.next()).await;
+    tokio::time::sleep(backoff.wait()).await;
     Ok(())
 }
 
@@ -193,7 +214,7 @@ where
                 return answer;
             }
         }
-        tokio::time::sleep(backoff.next()).await;
+        tokio::time::sleep(backoff.wait()).await;
     }
 }
 
@@ -209,7 +230,7 @@ impl Default for Backoff {
 
 impl Backoff {
     /// How long to wait this time.
-    pub fn next(&mut self) -> Duration {
+    pub fn wait(&mut self) -> Duration {
         let wait = self.0;
         self.0 = (self.0 * 2).min(RETRY_DELAY_MAX);
         wait

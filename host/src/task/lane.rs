@@ -75,7 +75,9 @@ impl LaneRunner {
                 replay.replayed(old.len(), batch.len(), &failed)?;
             }
         }
-        if run.next_offset >= until && let Some(replay) = self.replay.take_if(|_| run.next_offset >= until) {
+        if run.next_offset >= until
+            && let Some(replay) = self.replay.take_if(|_| run.next_offset >= until)
+        {
             replay.finish()?;
             self.chain.mute(false);
             processed.caught_up = true;
@@ -92,7 +94,7 @@ impl LaneRunner {
     ) -> Result<()> {
         let (batch, mut failed) = self.transform(&run)?;
         let unbound = encoder.encode(&batch, &mut segment.data, &mut segment.lines)?;
-        failed.extend(self.explained(&run, unbound));
+        failed.extend(located(&run, unbound));
         failed.sort_by_key(|(offset, _)| *offset);
         if let Some((offset, error)) = failed.first().filter(|_| self.tolerance == Tolerance::None) {
             return Err(self.failure(*offset, error));
@@ -113,18 +115,15 @@ impl LaneRunner {
         let rejected = outcome.rejected.into_iter().map(|rejected| {
             let message = match (rejected.message, rejected.wanted, rejected.field.as_deref()) {
                 (Some(message), _, _) => message,
-                (None, Some(kind), Some(field)) => self.decoder.explain(run, rejected.record as usize, &field.into(), kind),
+                (None, Some(kind), Some(field)) => {
+                    self.decoder.explain(run, rejected.record as usize, &field.into(), kind)
+                }
                 _ => "rejected without a reason".to_owned(),
             };
             RowError { record: rejected.record, stage: rejected.stage, field: rejected.field, message }
         });
         let errors = malformed.into_iter().chain(rejected).collect();
-        Ok((outcome.batch, self.explained(run, errors)))
-    }
-
-    fn explained(&self, run: &Origin, errors: Vec<RowError>) -> Vec<(i64, RowError)> {
-        let offset = |error: &RowError| run.offsets.get(error.record as usize).copied().unwrap_or(-1);
-        errors.into_iter().map(|error| (offset(&error), error)).collect()
+        Ok((outcome.batch, located(run, errors)))
     }
 
     /// The failure of a task that tolerates no errors: names topic, partition, offset, field and cause.
@@ -149,6 +148,12 @@ impl LaneRunner {
         );
         Error::new(kind, message)
     }
+}
+
+/// The errors with the offsets of their records.
+fn located(run: &Origin, errors: Vec<RowError>) -> Vec<(i64, RowError)> {
+    let offset = |error: &RowError| run.offsets.get(error.record as usize).copied().unwrap_or(-1);
+    errors.into_iter().map(|error| (offset(&error), error)).collect()
 }
 
 fn column_or_field(stage: Stage) -> &'static str {

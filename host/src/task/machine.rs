@@ -96,13 +96,19 @@ pub struct Settings {
 
 #[derive(Debug)]
 enum LaneState {
-    Claiming { asked: u64 },
-    FindingStart { asked: u64 },
+    Claiming {
+        asked: u64,
+    },
+    FindingStart {
+        asked: u64,
+    },
     /// Claimed; waits for its topic's table.
     Held(Claim),
     Reading,
     /// Claims again at this time.
-    Backoff { until_ms: u64 },
+    Backoff {
+        until_ms: u64,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,7 +227,8 @@ impl Machine {
 
     fn prepared(&mut self, topic: &Arc<str>) -> Vec<Action> {
         self.topics.insert(Arc::clone(topic));
-        let held = self.lanes.iter().filter(|(lane, state)| lane.topic == *topic && matches!(state, LaneState::Held(_)));
+        let held =
+            self.lanes.iter().filter(|(lane, state)| lane.topic == *topic && matches!(state, LaneState::Held(_)));
         let lanes: Vec<Lane> = held.map(|(lane, _)| lane.clone()).collect();
         lanes.into_iter().filter_map(|lane| self.start(&lane)).collect()
     }
@@ -323,7 +330,10 @@ impl Machine {
     }
 
     fn backed_off(&mut self, now_ms: u64) -> Vec<Action> {
-        let due = self.lanes.iter().filter(|(_, state)| matches!(state, LaneState::Backoff { until_ms } if *until_ms <= now_ms));
+        let due = self
+            .lanes
+            .iter()
+            .filter(|(_, state)| matches!(state, LaneState::Backoff { until_ms } if *until_ms <= now_ms));
         let lanes: Vec<Lane> = due.map(|(lane, _)| lane.clone()).collect();
         let requests = lanes.into_iter().map(|lane| self.request(lane, None)).collect();
         self.claim(requests)

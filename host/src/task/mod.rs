@@ -17,9 +17,9 @@ pub mod writer;
 mod simulator;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -534,6 +534,9 @@ impl Task {
             metrics.flushes.inc();
             metrics.flush_rows.observe(rows as f64);
             metrics.commit_seconds.observe(took.as_secs_f64());
+            for latency_us in &report.latencies_us {
+                metrics.latency_seconds.observe(*latency_us as f64 / 1e6);
+            }
         }
     }
 
@@ -556,7 +559,9 @@ impl Task {
             lanes.insert(lane.clone(), status);
         }
         self.spec.status.set_lanes(lanes);
-        if !positions.is_empty() && let Err(error) = self.consumer.commit(&positions) {
+        if !positions.is_empty()
+            && let Err(error) = self.consumer.commit(&positions)
+        {
             tracing::debug!(%error, "commit offsets to the group");
         }
     }

@@ -159,9 +159,7 @@ impl Worker {
                 Action::Start(claim) => {
                     self.read_at.insert(claim.lane, claim.next_offset);
                 }
-                Action::Stop { lanes, .. } => lanes.iter().for_each(|lane| {
-                    self.read_at.remove(lane);
-                }),
+                Action::Stop { lanes, .. } => self.read_at.retain(|lane, _| !lanes.contains(lane)),
                 Action::Write(flush, claims) => {
                     let writer = Writer::new(flush, claims, Tolerance::All);
                     self.work.push_back(Work::Write(Box::new(writer), Step::Attempt));
@@ -267,9 +265,9 @@ fn simulate(seed: u64, rollbacks: bool) {
                 let name = worker.name.clone();
                 *worker = Worker::new(name);
                 let at = usize::from(worker.name == "b");
-                owners.values_mut().for_each(|owners| {
+                for owners in owners.values_mut() {
                     owners.remove(&at);
-                });
+                }
             }
         }
     }
@@ -278,12 +276,7 @@ fn simulate(seed: u64, rollbacks: bool) {
 }
 
 /// The group moves a lane; the old owner may not hear of it for a while (a zombie).
-fn move_lane(
-    workers: &mut [Worker; 2],
-    owners: &mut BTreeMap<Lane, BTreeSet<usize>>,
-    random: &mut Random,
-    now: u64,
-) {
+fn move_lane(workers: &mut [Worker; 2], owners: &mut BTreeMap<Lane, BTreeSet<usize>>, random: &mut Random, now: u64) {
     let lane = lane(random.below(LANES as u64) as i32);
     let owners = owners.get_mut(&lane).unwrap();
     let to = random.below(2) as usize;

@@ -51,6 +51,8 @@ pub struct Report {
     pub refused: u64,
     /// How often the outcome was unknown.
     pub unknown: u32,
+    /// From record timestamps to the commit, in µs: a sample, filled in by whoever has a clock.
+    pub latencies_us: Vec<i64>,
 }
 
 /// Whether `errors.tolerance` lets refused rows be skipped.
@@ -200,7 +202,8 @@ impl Writer {
         }
         self.report.refused += 1;
         if self.report.refused as usize > REFUSALS_PER_FLUSH_MAX {
-            let message = format!("the database refused more than {REFUSALS_PER_FLUSH_MAX} rows of one flush; last: {sentence}");
+            let message =
+                format!("the database refused more than {REFUSALS_PER_FLUSH_MAX} rows of one flush; last: {sentence}");
             return self.fail(Error::new(Kind::RecordRefused, message));
         }
         if let Some(segment) = self.flush.segments.get_mut(refusal.segment) {

@@ -1,17 +1,18 @@
-//! A lane's chain of stages: what it must pull from records, and how a batch goes through it.
+//! A lane's chain of stages: what it needs from records, and the way of a batch through it.
+//!
+//! Law of cuts: the rows that leave, and what every stage remembers, follow from the records in their order
+//! alone, not from where batches end. So a chain never looks at a batch's edges, and a record that one stage
+//! rejects leaves with all of its rows.
 
-use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_buffer::ScalarBuffer;
 
-use super::{Rejection, Transform, Transformed, stage};
-use crate::error::Result;
-use crate::record::{Batch, Carry, Field, Kind, Path, Rows, Stage, Want};
-
-/// The fields that converters pull from each record: everything that any stage or the sink reads and no earlier
-/// stage has written. In order, without repetition.
-pub type Projection = Vec<(Path, Kind)>;
+use super::{Plan, Rejection, Transform, Transformed, stage};
+use crate::error::{Error, Result};
+use crate::record::{Batch, Carry, Field, Kind, Origin, Path, Rows, Stage, Want};
 
 /// The stages of one lane, in order.
 #[derive(Default)]
@@ -19,210 +20,225 @@ pub struct Chain {
     stages: Vec<Box<dyn Transform>>,
 }
 
-impl std::fmt::Debug for Chain {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.stages.iter().map(|s| s.alias())).finish()
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.stages.iter().map(|stage| (stage.alias(), stage.class()))).finish()
     }
 }
+
+/// What has to be pulled from records for the whole chain and the sink: each path and kind once, sorted.
+pub type Projection = Vec<(Path, Kind)>;
+
+/// Records (counted in the batch's origin) that earlier decisions keep from a stage and all after it.
+pub type Excluded<'a> = &'a [(u32, Stage)];
 
 /// A record that a stage rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
-    /// The record, counted in the batch's origin.
+    /// The record, counted in its batch's origin.
     pub record: u32,
-    /// Which stage.
+    /// The stage.
     pub stage: Stage,
-    /// The field at fault, with the kind that was wanted where the record's own value is at fault.
+    /// The field at fault, where there is one.
     pub field: Option<String>,
-    /// The kind wanted of that field; the converter can explain then.
+    /// The kind wanted of the field, where the cell that was pulled from the record is of another kind, or
+    /// missing where it is required: the converter can explain it from the payload.
     pub wanted: Option<Kind>,
-    /// The stage's own sentence.
+    /// The stage's own sentence otherwise.
     pub message: Option<String>,
 }
 
 /// What a chain made of a batch.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The rows for the sink.
+    /// The rows that leave the chain.
     pub batch: Batch,
-    /// The records that some stage rejected, by record.
+    /// The records that left no row because a stage rejected them, each once, by record.
     pub rejected: Vec<Rejected>,
 }
 
-/// Records kept from a stage and all after it, by record number of the batch's origin: decisions of old.
-pub type Excluded<'a> = &'a [(u32, Stage)];
+/// A stage broke: the lane is rebuilt before it is used again.
+#[derive(Debug, Clone)]
+pub struct StageFailure {
+    /// Which stage.
+    pub stage: Stage,
+    /// The records that it was given, counted in the batch's origin.
+    pub records: Range<u32>,
+    /// What happened, with the stage's alias and the offsets.
+    pub error: Error,
+}
+
+impl fmt::Display for StageFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for StageFailure {}
+
+impl From<StageFailure> for Error {
+    fn from(failure: StageFailure) -> Error {
+        failure.error
+    }
+}
 
 impl Chain {
-    /// The chain of these stages.
-    pub fn new(stages: Vec<Box<dyn Transform>>) -> Self {
+    /// A chain of these stages; none = the records as they are.
+    pub fn new(stages: Vec<Box<dyn Transform>>) -> Chain {
         Chain { stages }
     }
 
-    /// The fields that the chain writes and that are visible at its end.
+    /// Its stages.
+    pub fn stages(&self) -> &[Box<dyn Transform>] {
+        &self.stages
+    }
+
+    /// Whether its output depends on records before a batch.
+    pub fn is_stateful(&self) -> bool {
+        self.stages.iter().any(|stage| stage.is_stateful())
+    }
+
+    /// Memory that its stages hold, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.stages.iter().map(|stage| stage.memory_bytes()).sum()
+    }
+
+    /// Mutes logs and metrics of its stages while the lane replays.
+    pub fn mute(&mut self, muted: bool) {
+        self.stages.iter_mut().for_each(|stage| stage.mute(muted));
+    }
+
+    /// The fields that its stages write and that are visible at its end, in order of first writing.
     pub fn outputs(&self) -> Vec<Field> {
         let mut outputs: Vec<Field> = Vec::new();
-        for stage in &self.stages {
-            let plan = stage.plan();
-            outputs.retain(|field| is_carried(&plan.carry, &field.path));
-            for field in &plan.writes {
-                outputs.retain(|f| f.path != field.path);
-                outputs.push(field.clone());
+        for plan in self.stages.iter().map(|stage| stage.plan()) {
+            outputs.retain(|field| plan.carry.shows(&field.path));
+            for written in &plan.writes {
+                match outputs.iter_mut().find(|field| field.path == written.path) {
+                    Some(field) => field.kind = written.kind,
+                    None => outputs.push(written.clone()),
+                }
             }
         }
         outputs
     }
 
-    /// What must be pulled from records when the sink reads these fields at the end of the chain.
-    pub fn projection(&self, sink: &[Want]) -> Projection {
-        let mut wanted: BTreeSet<(Path, Kind)> = sink.iter().map(|w| (w.path.clone(), w.kind)).collect();
-        for stage in self.stages.iter().rev() {
-            let plan = stage.plan();
-            wanted.retain(|(path, _)| {
-                !plan.writes.iter().any(|f| f.path == *path) && (path.is_meta() || is_carried(&plan.carry, path))
-            });
-            wanted.extend(plan.wants.iter().map(|w| (w.path.clone(), w.kind)));
-            if let Some(time) = &plan.event_time {
-                wanted.insert((time.path.clone(), Kind::Timestamp));
-            }
-        }
-        wanted.retain(|(path, _)| path.as_str() != "$watermark");
-        wanted.into_iter().collect()
-    }
-
-    /// Whether a lane of this chain is replayed after a restart.
-    pub fn is_stateful(&self) -> bool {
-        self.stages.iter().any(|stage| stage.is_stateful())
-    }
-
-    /// Memory that the stages hold, in bytes.
-    pub fn memory_bytes(&self) -> usize {
-        self.stages.iter().map(|stage| stage.memory_bytes()).sum()
-    }
-
-    /// Mutes logs and metrics of the stages while the lane replays.
-    pub fn mute(&mut self, muted: bool) {
-        for stage in &mut self.stages {
-            stage.mute(muted);
-        }
+    /// Which fields of the record are visible at its end beside [`Chain::outputs`].
+    pub fn carry(&self) -> Carry {
+        self.stages.iter().fold(Carry::All, |carry, stage| carry.and(&stage.plan().carry))
     }
 
     /// The alias and class of the stage at a position.
     pub fn name_of(&self, at: Stage) -> Option<(&str, &str)> {
         let Stage::Transform(position) = at else { return None };
-        self.stages.get(usize::from(position)).map(|s| (s.alias(), s.class()))
+        self.stages.get(usize::from(position)).map(|stage| (stage.alias(), stage.class()))
     }
 
-    /// Sends a batch through all stages. An error names the stage that is broken and the offsets it was given.
-    pub fn run(&mut self, mut batch: Batch, excluded: Excluded<'_>) -> Result<Outcome> {
+    /// What has to be pulled from records, given what the sink wants: seen backwards, what a stage writes or
+    /// does not carry need not be there before it, and what it reads must.
+    pub fn projection(&self, sink: &[Want]) -> Projection {
+        let mut pulls: Vec<(Path, Kind)> = sink.iter().map(|want| (want.path.clone(), want.kind)).collect();
+        for plan in self.stages.iter().rev().map(|stage| stage.plan()) {
+            pulls.retain(|(path, _)| comes_from_before(plan, path));
+            pulls.extend(plan.wants.iter().map(|want| (want.path.clone(), want.kind)));
+            pulls.extend(plan.event_time.iter().map(|time| (time.path.clone(), Kind::Timestamp)));
+            if !plan.tombstones {
+                // Tombstones go by untouched, so they keep what other rows have overwritten.
+                let meta = plan.writes.iter().filter(|field| field.path.is_meta());
+                pulls.extend(meta.map(|field| (field.path.clone(), field.kind)));
+            }
+        }
+        pulls.sort();
+        pulls.dedup();
+        pulls
+    }
+
+    /// Sends a batch through all stages, obeying earlier decisions about its records.
+    pub fn run(&mut self, mut batch: Batch, excluded: Excluded<'_>) -> Result<Outcome, StageFailure> {
         let mut rejected = Vec::new();
         for (position, transform) in self.stages.iter_mut().enumerate() {
-            let at = stage(position);
-            batch = without(batch, excluded, at)?;
-            if batch.is_empty() {
-                break;
-            }
-            let given = batch.rows.clone();
-            let origin = Arc::clone(&batch.origin);
-            let Transformed { batch: next, rejections } = transform.transform(batch).map_err(|error| {
-                let (first, last) = (origin.offsets.first(), origin.offsets.last());
-                let range = format!("{} offsets {} to {}", origin.lane, first.unwrap_or(&-1), last.unwrap_or(&-1));
-                error.during(format!("transform {} ({range})", transform.alias()))
-            })?;
-            rejected.extend(rejections.into_iter().map(|r| located(r, &given, at, &transform.plan().wants)));
-            batch = next;
+            let (records, origin) = (records(&batch.rows), Arc::clone(&batch.origin));
+            let kept_from = excluded.iter().filter(|(_, at)| *at == stage(position)).map(|(record, _)| *record);
+            batch = match step(&mut **transform, position, batch, kept_from.collect(), &mut rejected) {
+                Ok(batch) => batch,
+                Err(error) => {
+                    let error = error.during(place(transform.alias(), &origin, &records));
+                    return Err(StageFailure { stage: stage(position), records, error });
+                }
+            };
         }
-        rejected.sort_by_key(|r| (r.record, r.stage));
-        rejected.dedup_by_key(|r| r.record);
+        rejected.sort_by_key(|rejected: &Rejected| rejected.record);
         Ok(Outcome { batch, rejected })
     }
 }
 
-fn is_carried(carry: &Carry, path: &Path) -> bool {
-    match carry {
-        Carry::All => true,
-        Carry::None => false,
-        Carry::These(paths) => paths.contains(path),
-    }
+/// Whether a field that is wanted after a stage has to be there before it.
+fn comes_from_before(plan: &Plan, path: &Path) -> bool {
+    plan.carry.shows(path) && !plan.writes.iter().any(|field| path.is_within(&field.path))
 }
 
-fn located(rejection: Rejection, given: &Rows, at: Stage, wants: &[Want]) -> Rejected {
-    let wanted = rejection.message.is_none().then(|| rejection.field.as_deref()).flatten();
-    let kind = wanted.and_then(|field| wants.iter().find(|w| w.path.as_str() == field)).map(|w| w.kind);
-    Rejected {
-        record: given.origin(rejection.row as usize) as u32,
-        stage: at,
-        field: rejection.field,
-        wanted: kind,
-        message: rejection.message,
+fn step(
+    stage: &mut dyn Transform,
+    position: usize,
+    batch: Batch,
+    mut kept_from: Vec<u32>,
+    rejected: &mut Vec<Rejected>,
+) -> Result<Batch> {
+    kept_from.sort_unstable();
+    let batch = without(batch, &kept_from)?;
+    let rows = batch.rows.clone();
+    let Transformed { batch, rejections } = stage.transform(batch)?;
+    let mut records: Vec<u32> = Vec::new();
+    for rejection in rejections {
+        let record = rows.origin(rejection.row as usize) as u32;
+        if records.last() != Some(&record) {
+            records.push(record);
+            rejected.push(located(stage.plan(), position, record, rejection));
+        }
     }
+    without(batch, &records)
 }
 
-/// The batch without the rows of records that a decision keeps from this stage.
-fn without(batch: Batch, excluded: Excluded<'_>, at: Stage) -> Result<Batch> {
-    if !excluded.iter().any(|(_, stage)| *stage == at) {
+fn located(plan: &Plan, position: usize, record: u32, rejection: Rejection) -> Rejected {
+    let Rejection { field, message, .. } = rejection;
+    let unexplained = field.as_deref().filter(|_| message.is_none());
+    let wanted = unexplained.map(|field| {
+        // What is not among the wants is the event time.
+        let want = plan.wants.iter().find(|want| want.path.as_str() == field);
+        want.map_or(Kind::Timestamp, |want| want.kind)
+    });
+    Rejected { record, stage: stage(position), field, wanted, message }
+}
+
+/// The batch without the rows of these records (rising).
+fn without(batch: Batch, records: &[u32]) -> Result<Batch> {
+    let kept = |row: &usize| records.binary_search(&(batch.rows.origin(*row) as u32)).is_err();
+    if records.is_empty() || (0..batch.len()).all(|row| kept(&row)) {
         return Ok(batch);
     }
-    let kept = |row: &u32| !excluded.contains(&(batch.rows.origin(*row as usize) as u32, at));
-    let positions: ScalarBuffer<u32> = (0..batch.len() as u32).filter(kept).collect();
+    let positions: ScalarBuffer<u32> = (0..batch.len()).filter(kept).map(|row| row as u32).collect();
     batch.select(&positions)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::Plan;
-    use super::*;
-
-    /// A stage that only has a plan.
-    struct Planned(Plan);
-
-    impl Transform for Planned {
-        fn alias(&self) -> &'static str {
-            "x"
-        }
-        fn class(&self) -> &'static str {
-            "Planned"
-        }
-        fn plan(&self) -> &Plan {
-            &self.0
-        }
-        fn is_stateful(&self) -> bool {
-            false
-        }
-        fn transform(&mut self, batch: Batch) -> Result<Transformed> {
-            Ok(Transformed { batch, rejections: Vec::new() })
-        }
-    }
-
-    fn want(path: &str, kind: Kind) -> Want {
-        Want { path: path.into(), kind, required: false }
-    }
-
-    fn stage_of(wants: &[(&str, Kind)], writes: &[(&str, Kind)], carry: Carry) -> Box<dyn Transform> {
-        Box::new(Planned(Plan {
-            wants: wants.iter().map(|(p, k)| want(p, *k)).collect(),
-            writes: writes.iter().map(|(p, k)| Field { path: (*p).into(), kind: *k }).collect(),
-            carry,
-            ..Plan::default()
-        }))
-    }
-
-    #[test]
-    fn only_what_no_earlier_stage_writes_is_pulled_from_records() {
-        let chain = Chain::new(vec![
-            stage_of(&[("ts", Kind::Int64)], &[("ts", Kind::Timestamp)], Carry::All),
-            stage_of(&[("price", Kind::Float64), ("$key", Kind::Text)], &[("sma", Kind::Float64)], Carry::All),
-        ]);
-        let sink = [want("ts", Kind::Timestamp), want("price", Kind::Float64), want("sma", Kind::Float64)];
-        let pulled: Vec<String> = chain.projection(&sink).iter().map(|(p, k)| format!("{p}:{k}")).collect();
-        assert_eq!(pulled, ["$key:text", "price:float64", "ts:int64"]);
-        assert_eq!(chain.outputs().iter().map(|f| f.path.as_str()).collect::<Vec<_>>(), ["ts", "sma"]);
-    }
-
-    #[test]
-    fn what_is_not_carried_is_not_pulled_for_the_sink() {
-        let chain = Chain::new(vec![stage_of(&[("a", Kind::Int64)], &[("b", Kind::Int64)], Carry::None)]);
-        let pulled: Vec<String> =
-            chain.projection(&[want("b", Kind::Int64), want("c", Kind::Int64)]).iter().map(|(p, _)| p.to_string()).collect();
-        assert_eq!(pulled, ["a"]);
+/// The records that the rows continue, from the first to the last.
+fn records(rows: &Rows) -> Range<u32> {
+    match rows.len().checked_sub(1) {
+        None => 0..0,
+        Some(last) => rows.origin(0) as u32..rows.origin(last) as u32 + 1,
     }
 }
+
+/// Where a stage failed: its alias and the offsets that it was given.
+fn place(alias: &str, origin: &Origin, records: &Range<u32>) -> String {
+    let offset = |record: u32| origin.offsets.get(record as usize).copied().unwrap_or(origin.next_offset);
+    match records.end.checked_sub(1) {
+        None => format!("transforms.{alias} of {}, without a row", origin.lane),
+        Some(last) => {
+            format!("transforms.{alias} of {}, offsets {} to {}", origin.lane, offset(records.start), offset(last))
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "chain_tests.rs"]
+mod tests;

@@ -5,19 +5,13 @@ pub mod chain;
 pub mod plugin;
 pub mod timestamp_converter;
 
-pub use chain::{Chain, Outcome, Projection};
+pub use chain::{Chain, Excluded, Outcome, Projection, Rejected, StageFailure};
+pub use plugin::PluginTransform;
+
+pub use crate::guest::EventTime;
 
 use crate::error::Result;
-use crate::record::{Batch, Carry, Field, Path, Stage, Want};
-
-/// Where a stage's event time comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EventTime {
-    /// A path of kind timestamp, or `$timestamp`.
-    pub path: Path,
-    /// µs by which the watermark stays behind the newest event time.
-    pub lateness_us: u64,
-}
+use crate::record::{Batch, Carry, Field, Stage, Want};
 
 /// What a stage needs and gives, fixed by its settings.
 #[derive(Debug, Clone, Default)]

@@ -1,1 +1,233 @@
-//! A plugin as a stage of the chain.
+//! A plugin as a stage: serves a guest the fields of its plan, and writes what comes back over the batch.
+
+mod cut;
+mod merge;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{Array, Int64Array};
+use arrow_buffer::ScalarBuffer;
+
+use self::merge::Given;
+use super::{Plan, Rejection, Transform, Transformed};
+use crate::error::Result;
+use crate::guest::{self, EventTime, Guest, Plugin, Processed, Setup, WATERMARK};
+use crate::record::batch::take;
+use crate::record::{Batch, Column, FieldSource, Kind, Want};
+
+/// A stage that is a guest.
+#[derive(Debug)]
+pub struct PluginTransform {
+    guest: Guest,
+    plan: Plan,
+    alias: String,
+    class: String,
+    watermark: Option<Watermark>,
+}
+
+impl PluginTransform {
+    /// Starts and configures a guest. Errors: those of [`Guest::new`].
+    pub fn new(plugin: &Plugin, setup: &Setup) -> Result<PluginTransform> {
+        let guest = Guest::new(plugin, setup)?;
+        let about = guest.plan();
+        let plan = Plan {
+            wants: about.inputs.iter().filter(|input| input.path.as_str() != WATERMARK).cloned().collect(),
+            writes: about.outputs.clone(),
+            carry: about.carry.clone(),
+            event_time: about.event_time.clone(),
+            tombstones: about.tombstones,
+        };
+        let watermark = about.event_time.as_ref().map(|time| Watermark { newest: None, lateness_us: time.lateness_us });
+        let class = format!("{} {}", plugin.manifest().id, plugin.manifest().version);
+        Ok(PluginTransform { guest, plan, alias: setup.alias.clone(), class, watermark })
+    }
+}
+
+impl Transform for PluginTransform {
+    fn alias(&self) -> &str {
+        &self.alias
+    }
+
+    fn class(&self) -> &str {
+        &self.class
+    }
+
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn is_stateful(&self) -> bool {
+        self.guest.is_stateful()
+    }
+
+    fn transform(&mut self, batch: Batch) -> Result<Transformed> {
+        let inputs = Inputs::pull(&self.plan, &batch)?;
+        let mut rejections = inputs.rejections(&batch);
+        let passed = inputs.passed(batch.len(), &rejections);
+        let columns = columns(self.guest.plan(), &mut self.watermark, &inputs, passed.as_ref())?;
+        let rows = passed.as_ref().map_or(batch.len(), arrow_buffer::ScalarBuffer::len);
+        let mut given = Given::new(&self.plan.writes);
+        for piece in cut::pieces(rows, &columns) {
+            let whole = piece.len() == rows;
+            let cut: Cow<'_, [Column]> =
+                if whole { Cow::Borrowed(&columns) } else { cut::slice(&columns, &piece).into() };
+            let processed = self.guest.process(piece.len(), &cut)?;
+            rejections.extend(guest_rejections(&processed, piece.start, passed.as_ref()));
+            given.take(processed, &piece);
+        }
+        rejections.sort_by_key(|rejection| rejection.row);
+        let batch = given.over(batch, &self.plan, passed.as_ref(), &inputs.bypassing)?;
+        Ok(Transformed { batch, rejections })
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.guest.memory_bytes()
+    }
+
+    fn mute(&mut self, muted: bool) {
+        self.guest.mute(muted);
+    }
+}
+
+/// The guest's columns in the order of its plan, for the rows that are passed in; moves the watermark.
+fn columns(
+    plan: &guest::Plan,
+    watermark: &mut Option<Watermark>,
+    inputs: &Inputs<'_>,
+    passed: Option<&ScalarBuffer<u32>>,
+) -> Result<Vec<Column>> {
+    let cut = |column: &Column| passed.map_or_else(|| Ok(column.clone()), |rows| take(column, rows));
+    let watermarks = match (watermark, &inputs.event_time) {
+        (Some(watermark), Some(times)) => Some(watermark.pass(&cut(times)?)),
+        _ => None,
+    };
+    let mut pulled = inputs.columns.iter();
+    let mut columns = Vec::with_capacity(plan.inputs.len());
+    for input in &plan.inputs {
+        if input.path.as_str() == WATERMARK {
+            columns.extend(watermarks.clone());
+        } else if let Some(column) = pulled.next() {
+            columns.push(cut(column)?);
+        }
+    }
+    Ok(columns)
+}
+
+/// What a guest is given of a batch before rows are left out.
+struct Inputs<'a> {
+    plan: &'a Plan,
+    /// One per want.
+    columns: Vec<Column>,
+    event_time: Option<Column>,
+    /// Rows that go by untouched (tombstones), rising.
+    bypassing: Vec<u32>,
+}
+
+impl<'a> Inputs<'a> {
+    fn pull(plan: &'a Plan, batch: &Batch) -> Result<Inputs<'a>> {
+        let pull = |want: &Want| batch.pull(&want.path, want.kind).map(Cow::into_owned);
+        let columns = plan.wants.iter().map(pull).collect::<Result<_>>()?;
+        let time = |time: &EventTime| batch.pull(&time.path, Kind::Timestamp).map(Cow::into_owned);
+        let event_time = plan.event_time.as_ref().map(time).transpose()?;
+        let is_tombstone = |row: &usize| batch.origin.value(batch.rows.origin(*row)).is_none();
+        let bypassing = match plan.tombstones {
+            true => Vec::new(),
+            false => (0..batch.len()).filter(is_tombstone).map(|row| row as u32).collect(),
+        };
+        Ok(Inputs { plan, columns, event_time, bypassing })
+    }
+
+    /// Rows of which a wanted cell is of another kind, or missing where it is required; the first such cell
+    /// of a row counts.
+    fn rejections(&self, batch: &Batch) -> Vec<Rejection> {
+        let time = self.plan.event_time.iter().zip(&self.event_time);
+        let time = time.map(|(time, column)| (&time.path, false, column));
+        let cells = self.plan.wants.iter().zip(&self.columns).map(|(want, column)| (&want.path, want.required, column));
+        let mut first: Vec<Option<Rejection>> = Vec::new();
+        for (path, required, column) in cells.chain(time) {
+            let nulls = column.array.nulls().filter(|nulls| required && nulls.null_count() > 0);
+            if nulls.is_none() && column.mismatch.is_none() {
+                continue;
+            }
+            first.resize_with(batch.len(), || None);
+            let source = batch.source(path);
+            for (row, rejection) in first.iter_mut().enumerate().filter(|(_, rejection)| rejection.is_none()) {
+                let mismatch = column.is_mismatch(row);
+                let missing = nulls.is_some_and(|nulls| nulls.is_null(row));
+                if (mismatch || missing) && self.bypassing.binary_search(&(row as u32)).is_err() {
+                    let message = told(source, path.as_str(), column.kind, mismatch);
+                    *rejection = Some(Rejection { row: row as u32, field: Some(path.to_string()), message });
+                }
+            }
+        }
+        first.into_iter().flatten().collect()
+    }
+
+    /// The rows that the guest sees; None = all.
+    fn passed(&self, rows: usize, rejections: &[Rejection]) -> Option<ScalarBuffer<u32>> {
+        if self.bypassing.is_empty() && rejections.is_empty() {
+            return None;
+        }
+        let mut bypassing = self.bypassing.iter().copied().peekable();
+        let mut rejected = rejections.iter().map(|rejection| rejection.row).peekable();
+        let left = |row: &u32| bypassing.next_if_eq(row).is_none() && rejected.next_if_eq(row).is_none();
+        Some((0..rows as u32).filter(left).collect())
+    }
+}
+
+/// Why a cell cannot be passed in, where the record's converter cannot tell because it did not make the cell.
+fn told(source: FieldSource, path: &str, kind: Kind, mismatch: bool) -> Option<String> {
+    match (source, mismatch) {
+        (FieldSource::Record, _) => None,
+        (FieldSource::Written, true) => Some(format!("{path} as written by an earlier transform is not {kind}")),
+        (FieldSource::Written, false) => Some(format!("{path} is required, but an earlier transform left it empty")),
+        (FieldSource::Nowhere, _) => Some(format!("{path} is required, but an earlier transform does not carry it")),
+    }
+}
+
+/// The rows that the guest rejected, as rows of the batch; `start` is the first row of the piece it was given.
+fn guest_rejections(
+    processed: &Processed,
+    start: usize,
+    passed: Option<&ScalarBuffer<u32>>,
+) -> impl Iterator<Item = Rejection> {
+    let row = move |row: u32| {
+        let row = row as usize + start;
+        passed.and_then(|passed| passed.get(row).copied()).unwrap_or(row as u32)
+    };
+    processed.row_errors.iter().map(move |error| Rejection {
+        row: row(error.row),
+        field: None,
+        message: Some(format!("{} (code {})", error.message, error.code)),
+    })
+}
+
+/// The running maximum of event time over the rows that this stage was given, less the allowed lateness.
+#[derive(Debug)]
+struct Watermark {
+    newest: Option<i64>,
+    lateness_us: u64,
+}
+
+impl Watermark {
+    /// The watermark before each row (µs), null until a row with an event time was seen; moves past the rows.
+    fn pass(&mut self, times: &Column) -> Column {
+        let times = times.array.as_primitive::<TimestampMicrosecondType>();
+        let before: Int64Array = times
+            .iter()
+            .map(|time| {
+                let before = self.newest.map(|newest| newest.saturating_sub_unsigned(self.lateness_us));
+                self.newest = self.newest.max(time);
+                before
+            })
+            .collect();
+        Column::of(Kind::Int64, Arc::new(before))
+    }
+}
+
+#[cfg(test)]
+#[path = "plugin_tests.rs"]
+mod tests;

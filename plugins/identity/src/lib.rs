@@ -1,8 +1,7 @@
 //! The smallest plugin worth reading: passes every row on with all its fields, and renames one if asked.
 
 use weir_plugin_sdk::{
-    Batch, CODE_SETTING, Check, Description, Failure, Importance, Kind, Output, Plan, Plugin,
-    Setting, Settings,
+    Batch, CODE_SETTING, Check, Description, Failure, Importance, Kind, Output, Plan, Plugin, Setting, Settings,
 };
 
 /// Passes rows on; keeps nothing from row to row.
@@ -47,10 +46,7 @@ impl Plugin for Identity {
                 let plan = plan.input(from, kind).output(to, kind).output(from, kind);
                 Ok((Self { renames: true }, plan))
             }
-            _ => Err(Failure::new(
-                CODE_SETTING,
-                "Settings `from` and `to` need each other and two different names.",
-            )),
+            _ => Err(Failure::new(CODE_SETTING, "Settings `from` and `to` need each other and two different names.")),
         }
     }
 

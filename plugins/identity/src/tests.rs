@@ -1,9 +1,5 @@
 //! The plugin against the test kit: rows as they come, renamed rows, and what operators get wrong.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 use weir_plugin_sdk::testkit::{Datum, Kit, Record, law_of_cuts};
 use weir_plugin_sdk::{Carry, Decimal, Kind, record};
@@ -13,12 +9,7 @@ use super::Identity;
 const RENAME: [(&str, &str); 2] = [("from", "sym"), ("to", "symbol")];
 
 fn ticks() -> Vec<Record> {
-    vec![
-        record! { "sym": "A", "price": 1.5 },
-        record! { "sym": Datum::Null },
-        record! {},
-        record! { "sym": "" },
-    ]
+    vec![record! { "sym": "A", "price": 1.5 }, record! { "sym": Datum::Null }, record! {}, record! { "sym": "" }]
 }
 
 #[test]
@@ -33,16 +24,8 @@ fn without_settings_every_row_passes_as_it_is() {
 
 #[test]
 fn a_renamed_field_keeps_its_value_and_loses_its_old_name() {
-    let outcome = Kit::<Identity>::new(&RENAME)
-        .unwrap()
-        .process(&ticks())
-        .unwrap();
-    let expected = [
-        record! { "symbol": "A" },
-        record! { "symbol": Datum::Null },
-        record! {},
-        record! { "symbol": "" },
-    ];
+    let outcome = Kit::<Identity>::new(&RENAME).unwrap().process(&ticks()).unwrap();
+    let expected = [record! { "symbol": "A" }, record! { "symbol": Datum::Null }, record! {}, record! { "symbol": "" }];
     assert_eq!(outcome.rows, expected);
     assert_eq!(outcome.origins, [0, 1, 2, 3]);
 }
@@ -55,21 +38,14 @@ fn every_kind_can_be_renamed() {
         true.into(),
         "text".into(),
         Datum::Binary(vec![0, 255]),
-        Decimal {
-            unscaled: -15,
-            scale: 1,
-        }
-        .into(),
+        Decimal { unscaled: -15, scale: 1 }.into(),
         1_790_000_000_000_000_i64.into(),
         "[1]".into(),
     ];
     for (kind, value) in Kind::ALL.into_iter().zip(values) {
         let settings = [("from", "a"), ("to", "b"), ("kind", kind.name())];
         let records = [record! {}.with("a", value.clone()), record! {}];
-        let outcome = Kit::<Identity>::new(&settings)
-            .unwrap()
-            .process(&records)
-            .unwrap();
+        let outcome = Kit::<Identity>::new(&settings).unwrap().process(&records).unwrap();
         assert_eq!(outcome.rows, [record! {}.with("b", value), record! {}]);
     }
 }
@@ -82,20 +58,15 @@ fn rows_do_not_depend_on_the_cuts() {
 #[test]
 fn wrong_settings_are_named() {
     let pair = "Settings `from` and `to` need each other and two different names.";
-    let kinds = "Setting `kind` takes one of int64, float64, boolean, text, binary, decimal, timestamp, json, not `double`.";
+    let kinds =
+        "Setting `kind` takes one of int64, float64, boolean, text, binary, decimal, timestamp, json, not `double`.";
     let cases: [(&[(&str, &str)], &str); 4] = [
         (&[("from", "a")], pair),
         (&[("from", "a"), ("to", "a")], pair),
         (&[("kind", "double")], kinds),
-        (
-            &[("form", "a")],
-            "Setting `form` is unknown; the nearest one is `from`.",
-        ),
+        (&[("form", "a")], "Setting `form` is unknown; the nearest one is `from`."),
     ];
     for (settings, sentence) in cases {
-        assert_eq!(
-            Kit::<Identity>::new(settings).unwrap_err().message,
-            sentence
-        );
+        assert_eq!(Kit::<Identity>::new(settings).unwrap_err().message, sentence);
     }
 }

@@ -16,32 +16,17 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     /// Names the field whose column is missing, is of another kind, or has another number of rows.
-    pub fn new(
-        rows: usize,
-        fields: &'a [Field],
-        columns: &'a [Column<'a>],
-    ) -> Result<Self, Failure> {
+    pub fn new(rows: usize, fields: &'a [Field], columns: &'a [Column<'a>]) -> Result<Self, Failure> {
         if fields.len() != columns.len() {
-            let message = format!(
-                "The plan names {} fields, but {} columns came.",
-                fields.len(),
-                columns.len()
-            );
+            let message = format!("The plan names {} fields, but {} columns came.", fields.len(), columns.len());
             return Err(Failure::new(CODE_COLUMN, message));
         }
         for (field, column) in fields.iter().zip(columns) {
             column.check(field.kind, rows).map_err(|reason| {
-                Failure::new(
-                    CODE_COLUMN,
-                    format!("The column of `{}` is malformed: {reason}.", field.path),
-                )
+                Failure::new(CODE_COLUMN, format!("The column of `{}` is malformed: {reason}.", field.path))
             })?;
         }
-        Ok(Self {
-            rows,
-            fields,
-            columns,
-        })
+        Ok(Self { rows, fields, columns })
     }
 
     /// The number of rows.
@@ -63,23 +48,17 @@ impl<'a> Batch<'a> {
     /// The position of the field with this path.
     #[inline]
     pub fn position(&self, path: &str) -> Result<usize, Failure> {
-        self.fields
-            .iter()
-            .position(|field| field.path == path)
-            .ok_or_else(|| {
-                let message = format!("`{path}` is not in the plan: add it there with `input`.");
-                Failure::new(CODE_COLUMN, message)
-            })
+        self.fields.iter().position(|field| field.path == path).ok_or_else(|| {
+            let message = format!("`{path}` is not in the plan: add it there with `input`.");
+            Failure::new(CODE_COLUMN, message)
+        })
     }
 
     /// The column at this position of the plan.
     #[inline]
     pub fn column(&self, position: usize) -> Result<&'a Column<'a>, Failure> {
         self.columns.get(position).ok_or_else(|| {
-            let message = format!(
-                "Column {position} was read, but the plan names {} fields.",
-                self.fields.len()
-            );
+            let message = format!("Column {position} was read, but the plan names {} fields.", self.fields.len());
             Failure::new(CODE_COLUMN, message)
         })
     }

@@ -119,12 +119,7 @@ impl<S: Store> Builder<S> {
                 .bytes
                 .get(..shown(&self.nulls.validity, self.nulls.has_nulls))
                 .unwrap_or_default(),
-            absent: self
-                .nulls
-                .absent
-                .bytes
-                .get(..shown(&self.nulls.absent, self.nulls.has_absent))
-                .unwrap_or_default(),
+            absent: self.nulls.absent.bytes.get(..shown(&self.nulls.absent, self.nulls.has_absent)).unwrap_or_default(),
         }
     }
 }
@@ -237,8 +232,7 @@ impl Bits {
         self.bytes.clear();
         self.bytes.resize(len / 8, if value { 0xff } else { 0 });
         if !len.is_multiple_of(8) {
-            self.bytes
-                .push(if value { (1 << (len % 8)) - 1 } else { 0 });
+            self.bytes.push(if value { (1 << (len % 8)) - 1 } else { 0 });
         }
         self.len = len;
     }
@@ -320,8 +314,7 @@ impl Store for DecimalStore {
 
     #[inline]
     fn push(&mut self, item: i128) {
-        self.words
-            .extend_from_slice(&[item as u64, (item >> 64) as u64]);
+        self.words.extend_from_slice(&[item as u64, (item >> 64) as u64]);
     }
 
     #[inline]
@@ -348,19 +341,13 @@ pub struct BinaryStore {
 
 impl Default for BinaryStore {
     fn default() -> Self {
-        Self {
-            bytes: Vec::new(),
-            offsets: vec![0],
-        }
+        Self { bytes: Vec::new(), offsets: vec![0] }
     }
 }
 
 impl BinaryStore {
     fn slices(&self) -> Slices<'_> {
-        Slices {
-            bytes: &self.bytes,
-            offsets: &self.offsets,
-        }
+        Slices { bytes: &self.bytes, offsets: &self.offsets }
     }
 }
 
@@ -426,46 +413,31 @@ pub(crate) trait Shown {
 
 impl Shown for Int64Builder {
     fn column(&self) -> Column<'_> {
-        Column {
-            nulls: self.nulls(),
-            values: Values::Int64s(&self.store),
-        }
+        Column { nulls: self.nulls(), values: Values::Int64s(&self.store) }
     }
 }
 
 impl Shown for Float64Builder {
     fn column(&self) -> Column<'_> {
-        Column {
-            nulls: self.nulls(),
-            values: Values::Float64s(&self.store),
-        }
+        Column { nulls: self.nulls(), values: Values::Float64s(&self.store) }
     }
 }
 
 impl Shown for BooleanBuilder {
     fn column(&self) -> Column<'_> {
-        Column {
-            nulls: self.nulls(),
-            values: Values::Booleans(self.store.as_bytes()),
-        }
+        Column { nulls: self.nulls(), values: Values::Booleans(self.store.as_bytes()) }
     }
 }
 
 impl Shown for TextBuilder {
     fn column(&self) -> Column<'_> {
-        Column {
-            nulls: self.nulls(),
-            values: Values::Texts(self.store.0.slices()),
-        }
+        Column { nulls: self.nulls(), values: Values::Texts(self.store.0.slices()) }
     }
 }
 
 impl Shown for BinaryBuilder {
     fn column(&self) -> Column<'_> {
-        Column {
-            nulls: self.nulls(),
-            values: Values::Binaries(self.store.slices()),
-        }
+        Column { nulls: self.nulls(), values: Values::Binaries(self.store.slices()) }
     }
 }
 
@@ -473,10 +445,7 @@ impl Shown for DecimalBuilder {
     fn column(&self) -> Column<'_> {
         Column {
             nulls: self.nulls(),
-            values: Values::Decimals {
-                words: &self.store.words,
-                scale: self.store.scale.unwrap_or(0),
-            },
+            values: Values::Decimals { words: &self.store.words, scale: self.store.scale.unwrap_or(0) },
         }
     }
 }

@@ -41,26 +41,10 @@ impl<P: Stateful> Guest<P> {
 
     /// Hands about `max_bytes` of the checkpoint's next entries to `put`, with the number of their table.
     /// Returns false when there are no more.
-    pub fn next_entries(
-        &mut self,
-        max_bytes: usize,
-        mut put: impl FnMut(u16, &Entries),
-    ) -> Result<bool, Failure> {
-        let Configured {
-            plugin,
-            checkpoints,
-            ..
-        } = self.configured()?;
-        let Checkpoints {
-            space: Some(space),
-            entries,
-            ..
-        } = checkpoints
-        else {
-            return Err(Failure::new(
-                CODE_ORDER,
-                "Entries were asked for outside a checkpoint.",
-            ));
+    pub fn next_entries(&mut self, max_bytes: usize, mut put: impl FnMut(u16, &Entries)) -> Result<bool, Failure> {
+        let Configured { plugin, checkpoints, .. } = self.configured()?;
+        let Checkpoints { space: Some(space), entries, .. } = checkpoints else {
+            return Err(Failure::new(CODE_ORDER, "Entries were asked for outside a checkpoint."));
         };
         let mut left = max_bytes.max(1);
         for table in plugin.tables().into_iter().skip(usize::from(*space)) {
@@ -103,12 +87,7 @@ impl<P: Stateful> Guest<P> {
 
     /// Starts a restore into a configured guest that has not processed anything.
     pub fn begin_restore(&mut self, header: &Header) -> Result<Acceptance, Failure> {
-        let Configured {
-            plugin,
-            checkpoints,
-            is_used,
-            ..
-        } = self.configured()?;
+        let Configured { plugin, checkpoints, is_used, .. } = self.configured()?;
         if *is_used || checkpoints.restoring.is_some() {
             return Err(Failure::new(
                 CODE_ORDER,
@@ -133,21 +112,14 @@ impl<P: Stateful> Guest<P> {
 
     /// Takes entries of table `space`, in any number of calls and any order.
     pub fn put_entries(&mut self, space: u16, given: &Entries) -> Result<(), Failure> {
-        let Configured {
-            plugin,
-            checkpoints,
-            ..
-        } = self.configured()?;
+        let Configured { plugin, checkpoints, .. } = self.configured()?;
         let Some(version) = checkpoints.restoring else {
             return Err(Failure::new(CODE_ORDER, "Entries came outside a restore."));
         };
         let mut tables = plugin.tables();
         let count = tables.len();
         let table = tables.get_mut(usize::from(space)).ok_or_else(|| {
-            Failure::new(
-                CODE_STATE,
-                format!("Entries came for table {space}, but the plugin has {count} tables."),
-            )
+            Failure::new(CODE_STATE, format!("Entries came for table {space}, but the plugin has {count} tables."))
         })?;
         if version == P::STATE_VERSION {
             return table.put(given);
@@ -162,17 +134,9 @@ impl<P: Stateful> Guest<P> {
 
     /// Ends the restore; returns the number of entries now held.
     pub fn end_restore(&mut self) -> Result<u64, Failure> {
-        let Configured {
-            plugin,
-            checkpoints,
-            is_used,
-            ..
-        } = self.configured()?;
+        let Configured { plugin, checkpoints, is_used, .. } = self.configured()?;
         if checkpoints.restoring.take().is_none() {
-            return Err(Failure::new(
-                CODE_ORDER,
-                "A restore was ended that had not begun.",
-            ));
+            return Err(Failure::new(CODE_ORDER, "A restore was ended that had not begun."));
         }
         *is_used = true;
         let mut held = 0;

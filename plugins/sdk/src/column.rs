@@ -91,8 +91,7 @@ impl Nulls<'_> {
 /// Bit `row` of packed bits; false beyond their end.
 #[inline]
 pub(crate) fn bit(bits: &[u8], row: usize) -> bool {
-    bits.get(row / 8)
-        .is_some_and(|byte| byte >> (row % 8) & 1 == 1)
+    bits.get(row / 8).is_some_and(|byte| byte >> (row % 8) & 1 == 1)
 }
 
 /// Byte strings end to end: value i is `bytes[offsets[i] .. offsets[i + 1]]`.
@@ -126,26 +125,18 @@ impl<'a> Slices<'a> {
     /// The value at `slot`; empty where there is no such slot.
     #[inline]
     pub fn get(&self, slot: usize) -> &'a [u8] {
-        self.range(slot)
-            .and_then(|range| self.bytes.get(range))
-            .unwrap_or_default()
+        self.range(slot).and_then(|range| self.bytes.get(range)).unwrap_or_default()
     }
 
     /// Whether the offsets keep their contract for `count` values.
     fn is_sound(&self, count: usize) -> bool {
         self.offsets.len() == count + 1
             && self.offsets.first() == Some(&0)
-            && self
-                .offsets
-                .last()
-                .is_some_and(|end| *end as usize == self.bytes.len())
+            && self.offsets.last().is_some_and(|end| *end as usize == self.bytes.len())
     }
 
     fn is_rising(&self) -> bool {
-        self.offsets
-            .iter()
-            .zip(self.offsets.iter().skip(1))
-            .all(|(start, end)| start <= end)
+        self.offsets.iter().zip(self.offsets.iter().skip(1)).all(|(start, end)| start <= end)
     }
 }
 
@@ -197,11 +188,10 @@ impl Values<'_> {
             (Self::Int64s(values), Kind::Int64 | Kind::Timestamp) => values.len() == rows,
             (Self::Float64s(values), Kind::Float64) => values.len() == rows,
             (Self::Booleans(bits), Kind::Boolean) => bits.len() == rows.div_ceil(8),
-            (Self::Texts(slices), Kind::Text | Kind::Json)
-            | (Self::Binaries(slices), Kind::Binary) => slices.is_sound(rows),
-            (Self::Decimals { words, scale }, Kind::Decimal) => {
-                words.len() == 2 * rows && *scale <= 38
+            (Self::Texts(slices), Kind::Text | Kind::Json) | (Self::Binaries(slices), Kind::Binary) => {
+                slices.is_sound(rows)
             }
+            (Self::Decimals { words, scale }, Kind::Decimal) => words.len() == 2 * rows && *scale <= 38,
             (Self::Dictionary { ids, values }, Kind::Text | Kind::Json) => {
                 ids.len() == rows && values.is_sound(values.len())
             }
@@ -222,10 +212,7 @@ pub struct Column<'a> {
 impl<'a> Column<'a> {
     /// A column in which every row has a value.
     pub fn of(values: Values<'a>) -> Self {
-        Self {
-            nulls: Nulls::default(),
-            values,
-        }
+        Self { nulls: Nulls::default(), values }
     }
 
     /// Checks the lengths against the interface; what lies inside texts is checked when they are read.
@@ -233,10 +220,7 @@ impl<'a> Column<'a> {
         let bytes = rows.div_ceil(8);
         let Nulls { validity, absent } = self.nulls;
         if !self.values.fits(kind, rows) {
-            return Err(format!(
-                "{} do not hold {rows} rows of kind {kind:?}",
-                self.values.name()
-            ));
+            return Err(format!("{} do not hold {rows} rows of kind {kind:?}", self.values.name()));
         }
         if ![0, bytes].contains(&validity.len()) || ![0, bytes].contains(&absent.len()) {
             return Err(format!(
@@ -266,10 +250,7 @@ impl<'a> Column<'a> {
     #[inline]
     pub fn int64s(&self) -> Result<Int64s<'a>, Failure> {
         match self.values {
-            Values::Int64s(values) => Ok(Numbers {
-                values,
-                nulls: self.nulls,
-            }),
+            Values::Int64s(values) => Ok(Numbers { values, nulls: self.nulls }),
             _ => Err(self.mismatch("int64s")),
         }
     }
@@ -278,10 +259,7 @@ impl<'a> Column<'a> {
     #[inline]
     pub fn float64s(&self) -> Result<Float64s<'a>, Failure> {
         match self.values {
-            Values::Float64s(values) => Ok(Numbers {
-                values,
-                nulls: self.nulls,
-            }),
+            Values::Float64s(values) => Ok(Numbers { values, nulls: self.nulls }),
             _ => Err(self.mismatch("float64s")),
         }
     }
@@ -290,10 +268,7 @@ impl<'a> Column<'a> {
     #[inline]
     pub fn booleans(&self) -> Result<Booleans<'a>, Failure> {
         match self.values {
-            Values::Booleans(bits) => Ok(Booleans {
-                bits,
-                nulls: self.nulls,
-            }),
+            Values::Booleans(bits) => Ok(Booleans { bits, nulls: self.nulls }),
             _ => Err(self.mismatch("booleans")),
         }
     }
@@ -302,11 +277,7 @@ impl<'a> Column<'a> {
     #[inline]
     pub fn decimals(&self) -> Result<Decimals<'a>, Failure> {
         match self.values {
-            Values::Decimals { words, scale } => Ok(Decimals {
-                words,
-                scale,
-                nulls: self.nulls,
-            }),
+            Values::Decimals { words, scale } => Ok(Decimals { words, scale, nulls: self.nulls }),
             _ => Err(self.mismatch("decimals")),
         }
     }
@@ -320,20 +291,10 @@ impl<'a> Column<'a> {
     /// The column as texts. Checks offsets, ids and UTF-8 of all rows once.
     pub fn texts(&self) -> Result<Texts<'a>, Failure> {
         let Binaries { slices, ids, nulls } = self.unchecked_texts().and_then(sound)?;
-        let is_whole = |text: &&str| {
-            slices
-                .offsets
-                .iter()
-                .all(|offset| text.is_char_boundary(*offset as usize))
-        };
+        let is_whole = |text: &&str| slices.offsets.iter().all(|offset| text.is_char_boundary(*offset as usize));
         let text = std::str::from_utf8(slices.bytes).ok().filter(is_whole);
         let text = text.ok_or_else(|| broken("A column of texts is not UTF-8"))?;
-        Ok(Texts {
-            text,
-            slices,
-            ids,
-            nulls,
-        })
+        Ok(Texts { text, slices, ids, nulls })
     }
 
     /// One row's bytes, without a look at the others.
@@ -346,9 +307,9 @@ impl<'a> Column<'a> {
     #[inline]
     pub(crate) fn text_at(&self, row: usize) -> Result<Cell<&'a str>, Failure> {
         Ok(match self.unchecked_texts()?.get(row) {
-            Cell::Value(bytes) => Cell::Value(
-                std::str::from_utf8(bytes).map_err(|_| broken("A column of texts is not UTF-8"))?,
-            ),
+            Cell::Value(bytes) => {
+                Cell::Value(std::str::from_utf8(bytes).map_err(|_| broken("A column of texts is not UTF-8"))?)
+            }
             Cell::Null => Cell::Null,
             Cell::Absent => Cell::Absent,
         })
@@ -369,11 +330,7 @@ impl<'a> Column<'a> {
             Values::Dictionary { ids, values } => (values, Some(ids)),
             _ => return Err(self.mismatch(wanted)),
         };
-        Ok(Binaries {
-            slices,
-            ids,
-            nulls: self.nulls,
-        })
+        Ok(Binaries { slices, ids, nulls: self.nulls })
     }
 }
 
@@ -383,18 +340,12 @@ fn sound(view: Binaries<'_>) -> Result<Binaries<'_>, Failure> {
     if !view.slices.is_rising() {
         return Err(broken("The offsets of a column of byte strings decrease"));
     }
-    if view
-        .ids
-        .is_some_and(|ids| ids.iter().any(|id| *id as usize >= stored))
-    {
+    if view.ids.is_some_and(|ids| ids.iter().any(|id| *id as usize >= stored)) {
         return Err(broken("A dictionary has ids beyond its values"));
     }
     Ok(view)
 }
 
 fn broken(what: &str) -> Failure {
-    Failure::new(
-        CODE_COLUMN,
-        format!("{what}: the host broke the interface."),
-    )
+    Failure::new(CODE_COLUMN, format!("{what}: the host broke the interface."))
 }

@@ -24,12 +24,7 @@ pub struct Description {
 impl Description {
     /// A plugin without settings. `version` is best `env!("CARGO_PKG_VERSION")`.
     pub fn new(id: impl Into<String>, version: impl Into<String>, doc: impl Into<String>) -> Self {
-        Self {
-            id: id.into(),
-            version: version.into(),
-            doc: doc.into(),
-            ..Self::default()
-        }
+        Self { id: id.into(), version: version.into(), doc: doc.into(), ..Self::default() }
     }
 
     /// Adds a setting.
@@ -45,41 +40,19 @@ impl Description {
     /// An id that is not `[a-z][a-z0-9-]*`, a setting described twice, a default that the setting itself
     /// does not take.
     pub fn check(&self) -> Result<(), Failure> {
-        let is_part =
-            |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
-        if !self
-            .id
-            .starts_with(|letter: char| letter.is_ascii_lowercase())
-            || !self.id.chars().all(is_part)
-        {
-            let message = format!(
-                "The plugin's id `{}` has to be a small letter, then small letters, digits and `-`.",
-                self.id
-            );
+        let is_part = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+        if !self.id.starts_with(|letter: char| letter.is_ascii_lowercase()) || !self.id.chars().all(is_part) {
+            let message =
+                format!("The plugin's id `{}` has to be a small letter, then small letters, digits and `-`.", self.id);
             return Err(Failure::new(CODE_SETTING, message));
         }
         for (position, setting) in self.settings.iter().enumerate() {
             let name = &setting.name;
-            if self
-                .settings
-                .iter()
-                .take(position)
-                .any(|earlier| earlier.name == *name)
-            {
-                return Err(Failure::new(
-                    CODE_SETTING,
-                    format!("Setting `{name}` is described twice."),
-                ));
+            if self.settings.iter().take(position).any(|earlier| earlier.name == *name) {
+                return Err(Failure::new(CODE_SETTING, format!("Setting `{name}` is described twice.")));
             }
-            if let Some(default) = setting
-                .default
-                .as_deref()
-                .filter(|default| !setting.admits(default))
-            {
-                let message = format!(
-                    "Setting `{name}` takes {}, not its own default `{default}`.",
-                    setting.takes()
-                );
+            if let Some(default) = setting.default.as_deref().filter(|default| !setting.admits(default)) {
+                let message = format!("Setting `{name}` takes {}, not its own default `{default}`.", setting.takes());
                 return Err(Failure::new(CODE_SETTING, message));
             }
         }
@@ -123,18 +96,13 @@ impl Description {
     /// The description as the host reads it; `state` is `None` for a plugin without state.
     pub fn to_json(&self, state: Option<StateVersions>) -> String {
         let mut limits = Object::default();
-        limits
-            .maybe_number("memory_bytes", self.limits.memory_bytes)
-            .maybe_number("call_ms", self.limits.call_ms);
+        limits.maybe_number("memory_bytes", self.limits.memory_bytes).maybe_number("call_ms", self.limits.call_ms);
         let mut all = Object::default();
         all.text("id", &self.id)
             .text("version", &self.version)
             .text("doc", &self.doc)
             .array("settings", self.settings.iter().zip(1..).map(setting_json))
-            .raw(
-                "state",
-                &state.map_or_else(|| "null".to_owned(), state_json),
-            )
+            .raw("state", &state.map_or_else(|| "null".to_owned(), state_json))
             .raw("limits", &limits.finish());
         all.finish()
     }
@@ -160,15 +128,9 @@ fn setting_json((setting, order): (&Setting, u64)) -> String {
         .text("documentation", &setting.doc)
         .maybe_text("group", setting.group.as_deref())
         .text("width", setting.width.name())
-        .text(
-            "display_name",
-            setting.display_name.as_deref().unwrap_or(&setting.name),
-        )
+        .text("display_name", setting.display_name.as_deref().unwrap_or(&setting.name))
         .raw("dependents", "[]")
         .maybe_number("order", Some(order))
-        .maybe_text(
-            "validator",
-            setting.check.as_ref().map(|_| setting.takes()).as_deref(),
-        );
+        .maybe_text("validator", setting.check.as_ref().map(|_| setting.takes()).as_deref());
     object.finish()
 }

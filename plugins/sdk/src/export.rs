@@ -46,9 +46,7 @@ macro_rules! component {
                 $versions
             }
 
-            fn with<R>(
-                call: impl ::std::ops::FnOnce(&mut $crate::guest::Guest<$plugin>) -> R,
-            ) -> R {
+            fn with<R>(call: impl ::std::ops::FnOnce(&mut $crate::guest::Guest<$plugin>) -> R) -> R {
                 GUEST.with_borrow_mut(call)
             }
         }

@@ -30,20 +30,13 @@ pub struct Failure {
 impl Failure {
     /// A failure that stays until somebody changes something.
     pub fn new(code: u16, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            retryable: false,
-            message: message.into(),
-        }
+        Self { code, retryable: false, message: message.into() }
     }
 
     /// The same failure, marked as one that may pass by itself.
     #[must_use]
     pub fn retryable(self) -> Self {
-        Self {
-            retryable: true,
-            ..self
-        }
+        Self { retryable: true, ..self }
     }
 }
 

@@ -34,21 +34,15 @@ impl<P> Guest<P> {
     }
 
     pub(crate) fn configured(&mut self) -> Result<&mut Configured<P>, Failure> {
-        self.configured.as_mut().ok_or_else(|| {
-            Failure::new(
-                CODE_ORDER,
-                "The plugin was called before it was configured.",
-            )
-        })
+        self.configured
+            .as_mut()
+            .ok_or_else(|| Failure::new(CODE_ORDER, "The plugin was called before it was configured."))
     }
 }
 
 impl<P: Plugin> Guest<P> {
     /// Takes the settings of one pipeline, as the operator wrote them; once in the life of a guest.
-    pub fn configure(
-        &mut self,
-        given: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<&Plan, Failure> {
+    pub fn configure(&mut self, given: impl IntoIterator<Item = (String, String)>) -> Result<&Plan, Failure> {
         if self.configured.is_some() {
             return Err(Failure::new(
                 CODE_ORDER,
@@ -83,10 +77,7 @@ impl<P: Plugin> Guest<P> {
     fn running(&mut self) -> Result<&mut Configured<P>, Failure> {
         let configured = self.configured()?;
         if configured.checkpoints.is_restoring() {
-            return Err(Failure::new(
-                CODE_ORDER,
-                "Rows came before the restore had ended.",
-            ));
+            return Err(Failure::new(CODE_ORDER, "Rows came before the restore had ended."));
         }
         configured.is_used = true;
         Ok(configured)
@@ -94,12 +85,7 @@ impl<P: Plugin> Guest<P> {
 
     /// Processes `rows` rows with one column per input of the plan; what they gave is in the output.
     pub fn process(&mut self, rows: usize, columns: &[Column<'_>]) -> Result<&mut Output, Failure> {
-        let Configured {
-            plugin,
-            plan,
-            output,
-            ..
-        } = self.running()?;
+        let Configured { plugin, plan, output, .. } = self.running()?;
         let batch = Batch::new(rows, plan.inputs(), columns)?;
         output.begin(rows);
         plugin.process(&batch, output)?;

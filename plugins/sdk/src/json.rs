@@ -38,11 +38,7 @@ impl Object {
     }
 
     /// Adds an array of what is JSON already.
-    pub(crate) fn array(
-        &mut self,
-        name: &str,
-        items: impl IntoIterator<Item = String>,
-    ) -> &mut Self {
+    pub(crate) fn array(&mut self, name: &str, items: impl IntoIterator<Item = String>) -> &mut Self {
         let items: Vec<String> = items.into_iter().collect();
         self.raw(name, &format!("[{}]", items.join(",")))
     }

@@ -31,14 +31,10 @@ pub use column::{Cell, Column, Decimal, Nulls, Slices, Values};
 pub use describe::{Description, Limits, StateVersions};
 #[doc(hidden)]
 pub use export::{is_plugin, is_stateful};
-pub use failure::{
-    CODE_COLUMN, CODE_ORDER, CODE_OUTPUT, CODE_SETTING, CODE_STATE, Failure, RowError,
-};
+pub use failure::{CODE_COLUMN, CODE_ORDER, CODE_OUTPUT, CODE_SETTING, CODE_STATE, Failure, RowError};
 pub use output::{Emitted, Origin, Origins, Output, Parts, Rejected, RowWriter};
 pub use output_column::{OutputColumn, Value};
-pub use plan::{
-    Carry, EventTime, Field, KEY, Kind, OFFSET, PARTITION, Plan, TIMESTAMP, TOPIC, WATERMARK,
-};
+pub use plan::{Carry, EventTime, Field, KEY, Kind, OFFSET, PARTITION, Plan, TIMESTAMP, TOPIC, WATERMARK};
 pub use plugin::{Plugin, Stateful};
 pub use setting::{Check, Importance, Setting, SettingType, Width};
 pub use settings::{Settings, duration_us};

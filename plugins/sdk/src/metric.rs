@@ -73,12 +73,6 @@ mod channel {
 
     /// The value of the metric that this thread declared last under `name` (native builds only).
     pub fn value(name: &str) -> Option<f64> {
-        METRICS.with_borrow(|metrics| {
-            metrics
-                .iter()
-                .rev()
-                .find(|(held, ..)| held == name)
-                .map(|(.., value)| *value)
-        })
+        METRICS.with_borrow(|metrics| metrics.iter().rev().find(|(held, ..)| held == name).map(|(.., value)| *value))
     }
 }

@@ -1,9 +1,7 @@
 //! The output of one call: rows by column or row by row, which input row each continues, and the rows
 //! that were rejected.
 
-use crate::builder::{
-    BinaryBuilder, BooleanBuilder, DecimalBuilder, Float64Builder, Int64Builder, TextBuilder,
-};
+use crate::builder::{BinaryBuilder, BooleanBuilder, DecimalBuilder, Float64Builder, Int64Builder, TextBuilder};
 use crate::output_column::{OutputColumn, Value};
 use crate::{Batch, CODE_OUTPUT, Column, Failure, Plan, RowError};
 
@@ -74,9 +72,7 @@ impl Output {
     #[inline]
     pub fn column(&mut self, position: usize) -> Result<&mut OutputColumn, Failure> {
         let fields = self.columns.len();
-        self.columns
-            .get_mut(position)
-            .ok_or_else(|| beyond(position, fields))
+        self.columns.get_mut(position).ok_or_else(|| beyond(position, fields))
     }
 
     /// The integers or timestamps at this position of the plan's outputs.
@@ -113,20 +109,15 @@ impl Output {
     }
 
     /// Several columns, the origins and the rejected rows at once. Each position may occur once.
-    pub fn parts<const N: usize>(
-        &mut self,
-        positions: [usize; N],
-    ) -> Result<Parts<'_, N>, Failure> {
+    pub fn parts<const N: usize>(&mut self, positions: [usize; N]) -> Result<Parts<'_, N>, Failure> {
         let fields = self.columns.len();
         let columns = self.columns.get_disjoint_mut(positions).map_err(|_| {
-            let message = format!("Columns {positions:?} were asked for, but the plan writes {fields} fields and each can be had once.");
+            let message = format!(
+                "Columns {positions:?} were asked for, but the plan writes {fields} fields and each can be had once."
+            );
             Failure::new(CODE_OUTPUT, message)
         })?;
-        Ok(Parts {
-            columns,
-            origins: &mut self.origins,
-            rejected: &mut self.rejected,
-        })
+        Ok(Parts { columns, origins: &mut self.origins, rejected: &mut self.rejected })
     }
 
     /// Begins an output row that continues input row `origin`; fields that are not set are absent.
@@ -163,31 +154,20 @@ impl Output {
                 column.len()
             )
         } else {
-            format!(
-                "Output {position} `{path}` holds {} values, but {rows} rows were given an origin.",
-                column.len()
-            )
+            format!("Output {position} `{path}` holds {} values, but {rows} rows were given an origin.", column.len())
         };
         Failure::new(CODE_OUTPUT, message)
     }
 
     fn rows(&self) -> usize {
-        if self.origins.identity {
-            self.batch_rows
-        } else {
-            self.origins.rows.len()
-        }
+        if self.origins.identity { self.batch_rows } else { self.origins.rows.len() }
     }
 
     /// What a finished call has written.
     pub fn emitted(&self) -> Emitted<'_> {
         Emitted {
             rows: self.rows(),
-            origin: if self.origins.identity {
-                Origin::Identity
-            } else {
-                Origin::Rows(&self.origins.rows)
-            },
+            origin: if self.origins.identity { Origin::Identity } else { Origin::Rows(&self.origins.rows) },
             columns: self.columns.iter().map(OutputColumn::column).collect(),
         }
     }
@@ -205,10 +185,7 @@ impl Output {
 
 #[cold]
 fn beyond(position: usize, fields: usize) -> Failure {
-    Failure::new(
-        CODE_OUTPUT,
-        format!("Output {position} was written, but the plan writes {fields} fields."),
-    )
+    Failure::new(CODE_OUTPUT, format!("Output {position} was written, but the plan writes {fields} fields."))
 }
 
 /// An output row in the making.
@@ -224,16 +201,9 @@ impl RowWriter<'_> {
     /// A path that the plan does not write, a value of another kind, a field set twice.
     #[inline]
     pub fn set<'v>(self, path: &str, value: impl Into<Value<'v>>) -> Result<Self, Failure> {
-        let position = self
-            .output
-            .columns
-            .iter()
-            .position(|column| column.field().path == path);
+        let position = self.output.columns.iter().position(|column| column.field().path == path);
         let position = position.ok_or_else(|| {
-            Failure::new(
-                CODE_OUTPUT,
-                format!("`{path}` is not an output of the plan: add it there with `output`."),
-            )
+            Failure::new(CODE_OUTPUT, format!("`{path}` is not an output of the plan: add it there with `output`."))
         })?;
         self.set_at(position, value)
     }
@@ -328,15 +298,9 @@ impl Origins {
             }
             last = *row;
         }
-        if let Some(error) = rejected
-            .rows
-            .iter()
-            .find(|error| self.rows.binary_search(&error.row).is_ok())
-        {
-            let message = format!(
-                "Row {} was rejected and yet has output: reject a row before any output of it.",
-                error.row
-            );
+        if let Some(error) = rejected.rows.iter().find(|error| self.rows.binary_search(&error.row).is_ok()) {
+            let message =
+                format!("Row {} was rejected and yet has output: reject a row before any output of it.", error.row);
             return Err(Failure::new(CODE_OUTPUT, message));
         }
         self.identity = batch_rows > 0
@@ -358,11 +322,7 @@ pub struct Rejected {
 impl Rejected {
     /// Reports one: see [`Output::reject`].
     pub fn push(&mut self, row: usize, code: u16, message: impl Into<String>) {
-        self.rows.push(RowError {
-            row: row as u32,
-            code,
-            message: message.into(),
-        });
+        self.rows.push(RowError { row: row as u32, code, message: message.into() });
     }
 
     /// Brings the rows into rising order; of several reports on one row the first counts.
@@ -374,10 +334,7 @@ impl Rejected {
         match self.rows.last() {
             Some(error) if error.row as usize >= batch_rows => Err(Failure::new(
                 CODE_OUTPUT,
-                format!(
-                    "Row {} was rejected in a batch of {batch_rows} rows.",
-                    error.row
-                ),
+                format!("Row {} was rejected in a batch of {batch_rows} rows.", error.row),
             )),
             _ => Ok(()),
         }

@@ -1,8 +1,6 @@
 //! One output column: a builder of the kind that the plan names, and values of any kind for rows by name.
 
-use crate::builder::{
-    BinaryBuilder, BooleanBuilder, DecimalBuilder, Float64Builder, Int64Builder, Shown, TextBuilder,
-};
+use crate::builder::{BinaryBuilder, BooleanBuilder, DecimalBuilder, Float64Builder, Int64Builder, Shown, TextBuilder};
 use crate::{Batch, CODE_OUTPUT, Cell, Column, Decimal, Failure, Field, Kind};
 
 /// One output column: its field and the builder of its kind.
@@ -46,10 +44,7 @@ impl OutputColumn {
             Kind::Binary => AnyBuilder::Binaries(BinaryBuilder::default()),
             Kind::Decimal => AnyBuilder::Decimals(DecimalBuilder::default()),
         };
-        Self {
-            field: field.clone(),
-            builder,
-        }
+        Self { field: field.clone(), builder }
     }
 
     /// The field of the plan.
@@ -136,14 +131,9 @@ impl OutputColumn {
             return Err(mismatch(&self.field, "a decimal"));
         };
         if scale > 38 || builder.store.scale.is_some_and(|before| before != scale) {
-            let taken = builder
-                .store
-                .scale
-                .map_or_else(|| "0 to 38".to_owned(), |before| before.to_string());
-            let message = format!(
-                "Output `{}` takes decimals of scale {taken} in this call, not {scale}.",
-                self.field.path
-            );
+            let taken = builder.store.scale.map_or_else(|| "0 to 38".to_owned(), |before| before.to_string());
+            let message =
+                format!("Output `{}` takes decimals of scale {taken} in this call, not {scale}.", self.field.path);
             return Err(Failure::new(CODE_OUTPUT, message));
         }
         builder.store.scale = Some(scale);
@@ -205,20 +195,14 @@ impl OutputColumn {
 
 #[cold]
 fn set_twice(field: &Field) -> Failure {
-    Failure::new(
-        CODE_OUTPUT,
-        format!("Output `{}` was set twice in one row.", field.path),
-    )
+    Failure::new(CODE_OUTPUT, format!("Output `{}` was set twice in one row.", field.path))
 }
 
 #[cold]
 fn mismatch(field: &Field, wanted: &str) -> Failure {
     Failure::new(
         CODE_OUTPUT,
-        format!(
-            "Output `{}` is of kind {:?} in the plan and does not take {wanted}.",
-            field.path, field.kind
-        ),
+        format!("Output `{}` is of kind {:?} in the plan and does not take {wanted}.", field.path, field.kind),
     )
 }
 

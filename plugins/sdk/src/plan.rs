@@ -124,10 +124,7 @@ impl Plan {
     /// Adds a field to read.
     #[must_use]
     pub fn input(mut self, path: impl Into<String>, kind: Kind) -> Self {
-        self.inputs.push(Field {
-            path: path.into(),
-            kind,
-        });
+        self.inputs.push(Field { path: path.into(), kind });
         self.required.push(false);
         self
     }
@@ -145,10 +142,7 @@ impl Plan {
     /// Adds a field to write; it hides a carried field of the same path.
     #[must_use]
     pub fn output(mut self, path: impl Into<String>, kind: Kind) -> Self {
-        self.outputs.push(Field {
-            path: path.into(),
-            kind,
-        });
+        self.outputs.push(Field { path: path.into(), kind });
         self
     }
 
@@ -169,10 +163,7 @@ impl Plan {
     /// Takes the event time from `path`; the watermark stays `lateness_us` microseconds behind the newest.
     #[must_use]
     pub fn event_time(mut self, path: impl Into<String>, lateness_us: u64) -> Self {
-        self.event_time = Some(EventTime {
-            path: path.into(),
-            lateness_us,
-        });
+        self.event_time = Some(EventTime { path: path.into(), lateness_us });
         self
     }
 

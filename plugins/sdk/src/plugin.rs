@@ -49,13 +49,7 @@ pub trait Stateful: Plugin {
 
     /// Rewrites one entry of layout `version` (one of [`CONVERTS`](Stateful::CONVERTS)) into entries of
     /// today's layout; no value = the key is gone. Only called after [`Acceptance::Migrate`].
-    fn convert(
-        version: u32,
-        space: u16,
-        key: &[u8],
-        value: Option<&[u8]>,
-        into: &mut Entries,
-    ) -> Result<(), Failure> {
+    fn convert(version: u32, space: u16, key: &[u8], value: Option<&[u8]>, into: &mut Entries) -> Result<(), Failure> {
         let _ = (key, value, into);
         Err(Failure::new(
             CODE_STATE,

@@ -151,29 +151,19 @@ impl Setting {
     /// What it does.
     #[must_use]
     pub fn doc(self, doc: impl Into<String>) -> Self {
-        Self {
-            doc: doc.into(),
-            ..self
-        }
+        Self { doc: doc.into(), ..self }
     }
 
     /// What counts when the operator does not give it.
     #[must_use]
     pub fn default_value(self, value: impl Into<String>) -> Self {
-        Self {
-            required: false,
-            default: Some(value.into()),
-            ..self
-        }
+        Self { required: false, default: Some(value.into()), ..self }
     }
 
     /// The operator need not give it, and nothing takes its place.
     #[must_use]
     pub fn optional(self) -> Self {
-        Self {
-            required: false,
-            ..self
-        }
+        Self { required: false, ..self }
     }
 
     /// How much it matters.
@@ -185,19 +175,13 @@ impl Setting {
     /// What the value has to satisfy.
     #[must_use]
     pub fn check(self, check: Check) -> Self {
-        Self {
-            check: Some(check),
-            ..self
-        }
+        Self { check: Some(check), ..self }
     }
 
     /// The heading under which forms show it.
     #[must_use]
     pub fn group(self, group: impl Into<String>) -> Self {
-        Self {
-            group: Some(group.into()),
-            ..self
-        }
+        Self { group: Some(group.into()), ..self }
     }
 
     /// How wide forms show it.
@@ -209,10 +193,7 @@ impl Setting {
     /// The name that forms show.
     #[must_use]
     pub fn display_name(self, name: impl Into<String>) -> Self {
-        Self {
-            display_name: Some(name.into()),
-            ..self
-        }
+        Self { display_name: Some(name.into()), ..self }
     }
 
     /// What a value has to be, as the end of a sentence that begins with "takes".
@@ -257,9 +238,7 @@ pub(crate) const DURATION: &str = "a duration such as 250ms, 5s, 5m, 1h or 1d";
 fn between(value: &str, low: i64, high: i64) -> bool {
     match value.parse::<i64>() {
         Ok(number) => (low..=high).contains(&number),
-        Err(_) => value
-            .parse::<f64>()
-            .is_ok_and(|number| (low as f64..=high as f64).contains(&number)),
+        Err(_) => value.parse::<f64>().is_ok_and(|number| (low as f64..=high as f64).contains(&number)),
     }
 }
 

@@ -17,22 +17,12 @@ impl Settings {
     ///
     /// # Errors
     /// One sentence for every unknown key, missing setting, value of another type or out of bounds.
-    pub fn new(
-        description: &Description,
-        given: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Self, Failure> {
+    pub fn new(description: &Description, given: impl IntoIterator<Item = (String, String)>) -> Result<Self, Failure> {
         let mut given: Vec<_> = given.into_iter().collect();
         given.sort();
-        let settings = Self {
-            definitions: description.settings.clone(),
-            given,
-        };
+        let settings = Self { definitions: description.settings.clone(), given };
         let problems = settings.problems();
-        if problems.is_empty() {
-            Ok(settings)
-        } else {
-            Err(Failure::new(CODE_SETTING, problems.join(" ")))
-        }
+        if problems.is_empty() { Ok(settings) } else { Err(Failure::new(CODE_SETTING, problems.join(" "))) }
     }
 
     fn problems(&self) -> Vec<String> {
@@ -46,17 +36,11 @@ impl Settings {
                 Some(_) => {}
             }
         }
-        let missing = self
-            .definitions
-            .iter()
-            .filter(|setting| setting.required && self.written(&setting.name).is_none());
-        problems.extend(missing.map(|setting| {
-            format!(
-                "Setting `{}` is required and takes {}.",
-                setting.name,
-                setting.takes()
-            )
-        }));
+        let missing =
+            self.definitions.iter().filter(|setting| setting.required && self.written(&setting.name).is_none());
+        problems.extend(
+            missing.map(|setting| format!("Setting `{}` is required and takes {}.", setting.name, setting.takes())),
+        );
         problems
     }
 
@@ -66,18 +50,11 @@ impl Settings {
 
     /// As Connect does, blanks around a value do not count.
     fn written(&self, key: &str) -> Option<&str> {
-        self.given
-            .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value.trim())
+        self.given.iter().find(|(name, _)| name == key).map(|(_, value)| value.trim())
     }
 
     fn unknown(&self, key: &str) -> String {
-        let nearest = self
-            .definitions
-            .iter()
-            .map(|setting| (distance(key, &setting.name), &setting.name))
-            .min();
+        let nearest = self.definitions.iter().map(|setting| (distance(key, &setting.name), &setting.name)).min();
         match nearest {
             Some((_, name)) => format!("Setting `{key}` is unknown; the nearest one is `{name}`."),
             None => format!("Setting `{key}` is unknown; this plugin takes none."),
@@ -93,17 +70,13 @@ impl Settings {
     }
 
     fn is_secret(&self, key: &str) -> bool {
-        self.definition(key)
-            .is_some_and(|setting| setting.setting_type == SettingType::Password)
+        self.definition(key).is_some_and(|setting| setting.setting_type == SettingType::Password)
     }
 
     /// The value or its default, as text; `None` where an optional setting was not given.
     pub fn get(&self, key: &str) -> Result<Option<&str>, Failure> {
         let setting = self.definition(key).ok_or_else(|| {
-            Failure::new(
-                CODE_SETTING,
-                format!("The plugin reads setting `{key}`, which it does not describe."),
-            )
+            Failure::new(CODE_SETTING, format!("The plugin reads setting `{key}`, which it does not describe."))
         })?;
         Ok(self.written(key).or(setting.default.as_deref()))
     }
@@ -136,11 +109,7 @@ impl Settings {
     /// The texts of a list, trimmed; an empty list has none.
     pub fn list(&self, key: &str) -> Result<Vec<&str>, Failure> {
         let text = self.text(key)?;
-        Ok(text
-            .split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty())
-            .collect())
+        Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect())
     }
 
     /// The duration of a setting that is required or has a default, in µs.
@@ -150,27 +119,14 @@ impl Settings {
 
     fn parsed<T: std::str::FromStr>(&self, key: &str) -> Result<T, Failure> {
         let takes = self.definition(key).map(Setting::takes).unwrap_or_default();
-        self.text(key)?
-            .parse()
-            .map_err(|_| self.invalid(key, &takes))
+        self.text(key)?.parse().map_err(|_| self.invalid(key, &takes))
     }
 
     /// The failure of a value that the plugin itself refuses: names the key and the value, and says what
     /// the setting takes ("a row count from 1 to 100000, or a duration").
     pub fn invalid(&self, key: &str, takes: &str) -> Failure {
         let value = self.get(key).ok().flatten().unwrap_or_default();
-        Failure::new(
-            CODE_SETTING,
-            sentence(
-                key,
-                takes,
-                if self.is_secret(key) {
-                    None
-                } else {
-                    Some(value)
-                },
-            ),
-        )
+        Failure::new(CODE_SETTING, sentence(key, takes, if self.is_secret(key) { None } else { Some(value) }))
     }
 }
 

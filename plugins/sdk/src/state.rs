@@ -54,10 +54,7 @@ pub struct Header {
 impl Header {
     /// The text that the operator had written for `key`; `None` where the default was in force.
     pub fn setting(&self, key: &str) -> Option<&str> {
-        self.settings
-            .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value.as_str())
+        self.settings.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 }
 
@@ -81,10 +78,7 @@ impl Acceptance {
         } else if convertible.contains(&found) {
             Self::Migrate(found)
         } else {
-            let readable: Vec<String> = std::iter::once(&current)
-                .chain(convertible)
-                .map(u32::to_string)
-                .collect();
+            let readable: Vec<String> = std::iter::once(&current).chain(convertible).map(u32::to_string).collect();
             Self::Reject(format!(
                 "State version {found} was written by {} {}, but this version reads {}; keep the former plugin or start empty.",
                 header.plugin,
@@ -165,10 +159,7 @@ pub(crate) struct Arena {
 
 impl Default for Arena {
     fn default() -> Self {
-        Self {
-            bytes: Vec::new(),
-            offsets: vec![0],
-        }
+        Self { bytes: Vec::new(), offsets: vec![0] }
     }
 }
 
@@ -185,11 +176,10 @@ impl Arena {
 
     fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let ends = self.offsets.iter().skip(1);
-        self.offsets.iter().zip(ends).map(|(start, end)| {
-            self.bytes
-                .get(*start as usize..*end as usize)
-                .unwrap_or_default()
-        })
+        self.offsets
+            .iter()
+            .zip(ends)
+            .map(|(start, end)| self.bytes.get(*start as usize..*end as usize).unwrap_or_default())
     }
 }
 

@@ -25,19 +25,14 @@ impl<'a, T: Copy> Numbers<'a, T> {
     /// The row's value; a row beyond the batch is absent.
     #[inline]
     pub fn get(&self, row: usize) -> Cell<T> {
-        self.values
-            .get(row)
-            .map_or(Cell::Absent, |value| self.nulls.cell(row, *value))
+        self.values.get(row).map_or(Cell::Absent, |value| self.nulls.cell(row, *value))
     }
 
     /// All rows in order.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = Cell<T>> + use<'a, T> {
         let nulls = self.nulls;
-        self.values
-            .iter()
-            .enumerate()
-            .map(move |(row, value)| nulls.cell(row, *value))
+        self.values.iter().enumerate().map(move |(row, value)| nulls.cell(row, *value))
     }
 }
 
@@ -58,11 +53,7 @@ impl<'a> Booleans<'a> {
     /// The row's value; a row beyond the last byte is absent.
     #[inline]
     pub fn get(&self, row: usize) -> Cell<bool> {
-        if row / 8 < self.bits.len() {
-            self.nulls.cell(row, bit(self.bits, row))
-        } else {
-            Cell::Absent
-        }
+        if row / 8 < self.bits.len() { self.nulls.cell(row, bit(self.bits, row)) } else { Cell::Absent }
     }
 }
 
@@ -93,13 +84,7 @@ impl<'a> Decimals<'a> {
         match self.words.get(2 * row..) {
             Some([low, high, ..]) => {
                 let unscaled = (u128::from(*high) << 64 | u128::from(*low)) as i128;
-                self.nulls.cell(
-                    row,
-                    Decimal {
-                        unscaled,
-                        scale: self.scale,
-                    },
-                )
+                self.nulls.cell(row, Decimal { unscaled, scale: self.scale })
             }
             _ => Cell::Absent,
         }
@@ -118,9 +103,8 @@ impl<'a> Binaries<'a> {
     /// The row's bytes; a row beyond the batch is absent.
     #[inline]
     pub fn get(&self, row: usize) -> Cell<&'a [u8]> {
-        let bytes = slot(self.ids, row)
-            .and_then(|slot| self.slices.range(slot))
-            .and_then(|range| self.slices.bytes.get(range));
+        let bytes =
+            slot(self.ids, row).and_then(|slot| self.slices.range(slot)).and_then(|range| self.slices.bytes.get(range));
         bytes.map_or(Cell::Absent, |bytes| self.nulls.cell(row, bytes))
     }
 
@@ -157,9 +141,7 @@ impl<'a> Texts<'a> {
     /// The stored text at `slot`: one per row, or with [`ids`](Self::ids) one of the distinct ones.
     #[inline]
     pub fn stored(&self, slot: usize) -> Option<&'a str> {
-        self.slices
-            .range(slot)
-            .and_then(|range| self.text.get(range))
+        self.slices.range(slot).and_then(|range| self.text.get(range))
     }
 
     /// The number of stored texts.

@@ -24,11 +24,7 @@ impl<'a> Columns<'a> {
     /// The columns of the plan under `config`: mean, count, sum.
     pub(crate) fn of(output: &'a mut Output, config: &Config) -> Result<Self, Failure> {
         let (columns, origins, rejected): (Vec<&'a mut OutputColumn>, _, _) =
-            match [&config.count_field, &config.sum_field]
-                .into_iter()
-                .flatten()
-                .count()
-            {
+            match [&config.count_field, &config.sum_field].into_iter().flatten().count() {
                 0 => split(output.parts([0])?),
                 1 => split(output.parts([0, 1])?),
                 _ => split(output.parts([0, 1, 2])?),
@@ -48,15 +44,7 @@ impl<'a> Columns<'a> {
             origins.identity();
         }
         let (only_ready, min_periods) = (config.only_ready, config.min_periods);
-        Ok(Self {
-            mean,
-            count,
-            sum,
-            origins,
-            rejected,
-            only_ready,
-            min_periods,
-        })
+        Ok(Self { mean, count, sum, origins, rejected, only_ready, min_periods })
     }
 
     /// Reports a row that has no place in a window of time.
@@ -87,8 +75,6 @@ impl<'a> Columns<'a> {
 }
 
 /// The columns of all plans as one type.
-fn split<const N: usize>(
-    parts: Parts<'_, N>,
-) -> (Vec<&mut OutputColumn>, &mut Origins, &mut Rejected) {
+fn split<const N: usize>(parts: Parts<'_, N>) -> (Vec<&mut OutputColumn>, &mut Origins, &mut Rejected) {
     (parts.columns.into(), parts.origins, parts.rejected)
 }

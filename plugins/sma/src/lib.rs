@@ -20,9 +20,7 @@ use timed::{Covered, Reach, Timed};
 use weir_plugin_sdk::metric::Counter;
 use weir_plugin_sdk::state::{Acceptance, Full, Header, Table, Windows};
 use weir_plugin_sdk::view::{Binaries, Float64s, Int64s};
-use weir_plugin_sdk::{
-    Batch, Description, Failure, Kind, Output, Plan, Plugin, Settings, Stateful,
-};
+use weir_plugin_sdk::{Batch, Description, Failure, Kind, Output, Plan, Plugin, Settings, Stateful};
 
 /// The cause number of a key that came when `keys.max` keys were held.
 pub const CODE_KEYS: u16 = 1;
@@ -64,10 +62,7 @@ impl Plugin for Sma {
         let windows = match config.window {
             Span::Rows(rows) => Held::Rows(bounded(Windows::of(rows), &config)),
             Span::Time(window_us) => {
-                let reach = Reach {
-                    window_us,
-                    lateness_us: config.lateness_us,
-                };
+                let reach = Reach { window_us, lateness_us: config.lateness_us };
                 Held::Time(bounded(Windows::growing(), &config), reach)
             }
         };
@@ -76,14 +71,7 @@ impl Plugin for Sma {
             "Rows older than the newest of their key by more than the lateness; not averaged.",
         );
         let plan = plan(&config);
-        Ok((
-            Self {
-                config,
-                windows,
-                late,
-            },
-            plan,
-        ))
+        Ok((Self { config, windows, late }, plan))
     }
 
     fn process(&mut self, batch: &Batch<'_>, output: &mut Output) -> Result<(), Failure> {
@@ -91,11 +79,7 @@ impl Plugin for Sma {
         let input = Input {
             values: batch.float64s(VALUE)?,
             keys: batch.binaries(KEY)?,
-            times: if has_times {
-                Some(batch.int64s(TIME)?)
-            } else {
-                None
-            },
+            times: if has_times { Some(batch.int64s(TIME)?) } else { None },
         };
         let mut columns = Columns::of(output, &self.config)?;
         let result = match &mut self.windows {
@@ -130,10 +114,7 @@ impl Stateful for Sma {
 
     fn accept(&self, header: &Header) -> Acceptance {
         match Acceptance::by_version(header, Self::STATE_VERSION, Self::CONVERTS) {
-            Acceptance::Accept => self
-                .config
-                .refusal(header)
-                .map_or(Acceptance::Accept, Acceptance::Reject),
+            Acceptance::Accept => self.config.refusal(header).map_or(Acceptance::Accept, Acceptance::Reject),
             other => other,
         }
     }
@@ -167,9 +148,8 @@ where
 }
 
 fn plan(config: &Config) -> Plan {
-    let mut plan = Plan::new()
-        .input(config.value_field.as_str(), Kind::Float64)
-        .input(config.key_field.as_str(), Kind::Text);
+    let mut plan =
+        Plan::new().input(config.value_field.as_str(), Kind::Float64).input(config.key_field.as_str(), Kind::Text);
     if config.needs_time() || config.key_ttl_us.is_some() {
         plan = plan
             .input(config.time_field.as_str(), Kind::Timestamp)
@@ -189,11 +169,7 @@ fn plan(config: &Config) -> Plan {
     plan.carry_all()
 }
 
-fn average_rows(
-    windows: &mut Windows<Sum, 1>,
-    input: &Input<'_>,
-    columns: &mut Columns<'_>,
-) -> Result<(), Full> {
+fn average_rows(windows: &mut Windows<Sum, 1>, input: &Input<'_>, columns: &mut Columns<'_>) -> Result<(), Full> {
     for (row, value) in input.values.iter().enumerate() {
         if let Some(time) = input.times.and_then(|times| times.get(row).value()) {
             windows.advance(time);
@@ -216,10 +192,7 @@ fn average_times(
     for (row, value) in input.values.iter().enumerate() {
         let Some(time) = input.times.and_then(|times| times.get(row).value()) else {
             // The plan requires the time, so a host that keeps its word never comes here.
-            columns.reject(
-                row,
-                "The row has no event time: `time.field` is not set in it.".to_owned(),
-            );
+            columns.reject(row, "The row has no event time: `time.field` is not set in it.".to_owned());
             continue;
         };
         windows.advance(time);

@@ -2,15 +2,13 @@
 
 use weir_plugin_sdk::state::Header;
 use weir_plugin_sdk::{
-    CODE_SETTING, Check, Description, Failure, Importance, KEY, Setting, Settings, TIMESTAMP,
-    duration_us,
+    CODE_SETTING, Check, Description, Failure, Importance, KEY, Setting, Settings, TIMESTAMP, duration_us,
 };
 
 /// Rows that a window has at most.
 pub const ROWS_MAX: u32 = 100_000;
 const KEYS_MAX: i64 = 16_777_215;
-const WINDOW: &str =
-    "a number of rows from 1 to 100000, or a duration such as 250ms, 5s, 5m, 1h or 1d";
+const WINDOW: &str = "a number of rows from 1 to 100000, or a duration such as 250ms, 5s, 5m, 1h or 1d";
 const LATENESS: &str = "0, or a duration such as 250ms, 5s, 5m, 1h or 1d";
 
 /// What a window covers.
@@ -94,8 +92,7 @@ impl Config {
     pub fn read(settings: &Settings) -> Result<Self, Failure> {
         let owned = |key| settings.text(key).map(str::to_owned);
         let optional = |key| Ok::<_, Failure>(settings.get(key)?.map(str::to_owned));
-        let window = Span::parse(settings.text("window")?)
-            .ok_or_else(|| settings.invalid("window", WINDOW))?;
+        let window = Span::parse(settings.text("window")?).ok_or_else(|| settings.invalid("window", WINDOW))?;
         let config = Self {
             value_field: owned("value.field")?,
             key_field: owned("key.field")?,
@@ -121,9 +118,8 @@ impl Config {
     fn distinct_outputs(&self) -> Result<(), Failure> {
         let mean = Some(&self.output_field);
         let (count, sum) = (self.count_field.as_ref(), self.sum_field.as_ref());
-        let same = [(mean, count), (mean, sum), (count, sum)]
-            .into_iter()
-            .find(|(one, other)| one.is_some() && one == other);
+        let same =
+            [(mean, count), (mean, sum), (count, sum)].into_iter().find(|(one, other)| one.is_some() && one == other);
         match same {
             Some((Some(field), _)) => Err(Failure::new(
                 CODE_SETTING,
@@ -167,9 +163,7 @@ impl Config {
 }
 
 fn refused(key: &str, then: &str) -> String {
-    format!(
-        "The windows were kept with `{key}` {then}; set it back to that, or start empty to change it."
-    )
+    format!("The windows were kept with `{key}` {then}; set it back to that, or start empty to change it.")
 }
 
 fn min_periods(settings: &Settings, window: Span) -> Result<u32, Failure> {
@@ -181,27 +175,24 @@ fn min_periods(settings: &Settings, window: Span) -> Result<u32, Failure> {
         return Ok(default);
     }
     let wanted = u32::try_from(settings.int64("min.periods")?).ok();
-    wanted
-        .filter(|wanted| (1..=most).contains(wanted))
-        .ok_or_else(|| {
-            let takes = match window {
-                Span::Rows(_) => {
-                    format!("a whole number from 1 to {most}, the rows of the window")
-                }
-                Span::Time(_) => format!("a whole number from 1 to {most}"),
-            };
-            settings.invalid("min.periods", &takes)
-        })
+    wanted.filter(|wanted| (1..=most).contains(wanted)).ok_or_else(|| {
+        let takes = match window {
+            Span::Rows(_) => {
+                format!("a whole number from 1 to {most}, the rows of the window")
+            }
+            Span::Time(_) => format!("a whole number from 1 to {most}"),
+        };
+        settings.invalid("min.periods", &takes)
+    })
 }
 
 fn lateness(settings: &Settings, window: Span) -> Result<u64, Failure> {
-    let lateness_us = parse_lateness(settings.text("lateness")?)
-        .ok_or_else(|| settings.invalid("lateness", LATENESS))?;
+    let lateness_us =
+        parse_lateness(settings.text("lateness")?).ok_or_else(|| settings.invalid("lateness", LATENESS))?;
     match window {
-        Span::Rows(_) if lateness_us > 0 => Err(settings.invalid(
-            "lateness",
-            "0 beside a window of rows, which follows the order of arrival",
-        )),
+        Span::Rows(_) if lateness_us > 0 => {
+            Err(settings.invalid("lateness", "0 beside a window of rows, which follows the order of arrival"))
+        }
         _ => Ok(lateness_us),
     }
 }

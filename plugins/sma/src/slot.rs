@@ -19,11 +19,7 @@ pub(crate) fn observation(word: u64) -> Option<f64> {
 #[inline]
 pub(crate) fn canonical(value: f64) -> f64 {
     // -0.0 + 0.0 is +0.0 in IEEE 754, and every other number plus zero is itself.
-    if value.is_nan() {
-        f64::NAN
-    } else {
-        value + 0.0
-    }
+    if value.is_nan() { f64::NAN } else { value + 0.0 }
 }
 
 #[cfg(test)]

@@ -47,11 +47,7 @@ impl Stored for Timed {
     fn decode(reader: &mut Reader<'_>) -> Option<Self> {
         let newest = Option::decode(reader)?;
         let first = reader.u32()?;
-        Some(Self {
-            newest,
-            first,
-            sum: Sum::decode(reader)?,
-        })
+        Some(Self { newest, first, sum: Sum::decode(reader)? })
     }
 }
 
@@ -112,9 +108,7 @@ fn late<'a>(
     }
     let mut place = window.len();
     while let Some(before) = place.checked_sub(1)
-        && window
-            .get(before)
-            .is_some_and(|slot| slot_time(slot) > time)
+        && window.get(before).is_some_and(|slot| slot_time(slot) > time)
     {
         place = before;
     }
@@ -140,9 +134,7 @@ fn earlier(window: &Window<'_, Timed, 2>, reach: Reach, place: u32, time: i64) -
     let (mut sum, from) = if place > held.first {
         let mut sum = held.sum.clone();
         let later = (place..window.len()).filter_map(|index| window.get(index));
-        later
-            .filter_map(observed)
-            .for_each(|value| sum.remove(value));
+        later.filter_map(observed).for_each(|value| sum.remove(value));
         (sum, held.first)
     } else {
         (Sum::default(), place)

@@ -56,24 +56,10 @@ async fn a_transparent_proxy_changes_nothing() -> Result<()> {
         flush(&session, &lines, protocol).await?;
     }
     let wide = "x".repeat(3 << 20);
-    assert_eq!(
-        session.value(&format!("SELECT length('{wide}')")).await?,
-        (3 << 20).to_string()
-    );
-    assert_eq!(
-        db.value("SELECT count(*) || ' ' || sum(x) FROM t").await?,
-        "200000 9999900000"
-    );
+    assert_eq!(session.value(&format!("SELECT length('{wide}')")).await?, (3 << 20).to_string());
+    assert_eq!(db.value("SELECT count(*) || ' ' || sum(x) FROM t").await?, "200000 9999900000");
     let counts = proxy.counts();
-    assert_eq!(
-        (
-            counts.connections,
-            counts.commits,
-            counts.copy_commits,
-            counts.faults
-        ),
-        (1, 2, 2, 0)
-    );
+    assert_eq!((counts.connections, counts.commits, counts.copy_commits, counts.faults), (1, 2, 2, 0));
     Ok(())
 }
 
@@ -83,11 +69,7 @@ async fn every_third_commit_is_cut_on_the_side_that_the_plan_names() -> Result<(
         for (fault, stays) in [(Fault::CutBefore, false), (Fault::CutAfter, true)] {
             let db = place().await?;
             let plan = move |commit: Commit| {
-                if commit.number.is_multiple_of(3) {
-                    fault
-                } else {
-                    Fault::Pass
-                }
+                if commit.number.is_multiple_of(3) { fault } else { Fault::Pass }
             };
             let proxy = Proxy::start(&db.address().authority(), plan).await?;
             let mut session = through(&db, &proxy).await?;
@@ -102,11 +84,7 @@ async fn every_third_commit_is_cut_on_the_side_that_the_plan_names() -> Result<(
                     expected.push(vec![Some(x.to_string())]);
                 }
             }
-            assert_eq!(
-                db.rows("SELECT x FROM t ORDER BY x").await?,
-                expected,
-                "{protocol:?} {fault:?}"
-            );
+            assert_eq!(db.rows("SELECT x FROM t ORDER BY x").await?, expected, "{protocol:?} {fault:?}");
             assert_eq!(proxy.counts().faults, 4);
         }
     }
@@ -123,18 +101,11 @@ async fn only_transactions_that_copied_have_a_copy_number() -> Result<()> {
     };
     let proxy = Proxy::start(&db.address().authority(), note).await?;
     let session = through(&db, &proxy).await?;
-    session
-        .batch_execute("BEGIN; INSERT INTO t VALUES (1); COMMIT")
-        .await?;
+    session.batch_execute("BEGIN; INSERT INTO t VALUES (1); COMMIT").await?;
     flush(&session, &line(2), Protocol::Simple).await?;
     session.batch_execute("BEGIN; SELECT 'commit'; end").await?;
     flush(&session, &line(3), Protocol::Prepared).await?;
-    let seen: Vec<_> = SEEN
-        .lock()
-        .unwrap()
-        .iter()
-        .map(|commit| (commit.number, commit.copy_number))
-        .collect();
+    let seen: Vec<_> = SEEN.lock().unwrap().iter().map(|commit| (commit.number, commit.copy_number)).collect();
     assert_eq!(seen, [(1, None), (2, Some(1)), (3, None), (4, Some(2))]);
     Ok(())
 }
@@ -143,14 +114,9 @@ async fn only_transactions_that_copied_have_a_copy_number() -> Result<()> {
 async fn a_commit_that_the_server_refuses_is_cut_and_not_the_next_one() -> Result<()> {
     for protocol in PROTOCOLS {
         let db = Db::postgres("deferred").await?;
-        db.batch_execute("CREATE TABLE t (x int8 UNIQUE DEFERRABLE INITIALLY DEFERRED)")
-            .await?;
+        db.batch_execute("CREATE TABLE t (x int8 UNIQUE DEFERRABLE INITIALLY DEFERRED)").await?;
         let plan = |commit: Commit| {
-            if commit.number == 2 {
-                Fault::CutAfter
-            } else {
-                Fault::Pass
-            }
+            if commit.number == 2 { Fault::CutAfter } else { Fault::Pass }
         };
         let proxy = Proxy::start(&db.address().authority(), plan).await?;
         let session = through(&db, &proxy).await?;
@@ -159,11 +125,7 @@ async fn a_commit_that_the_server_refuses_is_cut_and_not_the_next_one() -> Resul
         assert_eq!(sqlstate(&cut), None, "the server's answer stays unknown");
         let session = through(&db, &proxy).await?;
         flush(&session, &line(2), protocol).await?;
-        assert_eq!(
-            db.value("SELECT string_agg(x::text, ' ' ORDER BY x) FROM t")
-                .await?,
-            "1 2"
-        );
+        assert_eq!(db.value("SELECT string_agg(x::text, ' ' ORDER BY x) FROM t").await?, "1 2");
     }
     Ok(())
 }
@@ -173,20 +135,13 @@ async fn a_commit_that_hangs_goes_on_hanging_until_the_connection_is_cut() -> Re
     for (fault, rows) in [(Fault::HangBefore, 0), (Fault::HangAfter, 1)] {
         let db = place().await?;
         let plan = move |commit: Commit| {
-            if commit.number == 1 {
-                fault
-            } else {
-                Fault::Pass
-            }
+            if commit.number == 1 { fault } else { Fault::Pass }
         };
         let proxy = Proxy::start(&db.address().authority(), plan).await?;
         let session = through(&db, &proxy).await?;
         let cut_once_decided = async {
             eventually("the fault", Duration::from_secs(10), async || {
-                anyhow::ensure!(
-                    proxy.counts().faults == 1 && db.count("t").await? == rows,
-                    "not yet"
-                );
+                anyhow::ensure!(proxy.counts().faults == 1 && db.count("t").await? == rows, "not yet");
                 Ok(())
             })
             .await?;
@@ -194,8 +149,7 @@ async fn a_commit_that_hangs_goes_on_hanging_until_the_connection_is_cut() -> Re
             anyhow::Ok(())
         };
         let lines = line(1);
-        let (flushed, cut) =
-            tokio::join!(flush(&session, &lines, Protocol::Simple), cut_once_decided);
+        let (flushed, cut) = tokio::join!(flush(&session, &lines, Protocol::Simple), cut_once_decided);
         cut?;
         assert!(flushed.is_err(), "{fault:?}");
         assert_eq!(db.count("t").await?, rows, "{fault:?}");
@@ -208,11 +162,7 @@ async fn delays_and_latency_make_answers_late_and_nothing_else() -> Result<()> {
     let db = place().await?;
     let late = Duration::from_millis(150);
     let plan = move |commit: Commit| {
-        if commit.number == 1 {
-            Fault::Delay(late)
-        } else {
-            Fault::Pass
-        }
+        if commit.number == 1 { Fault::Delay(late) } else { Fault::Pass }
     };
     let proxy = Proxy::start(&db.address().authority(), plan).await?;
     let session = through(&db, &proxy).await?;

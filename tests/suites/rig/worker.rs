@@ -15,24 +15,12 @@ fn console(topic: &str) -> String {
 
 #[tokio::test]
 async fn a_verb_ends_with_its_output_and_exit_code() -> Result<()> {
-    let version = Plan::verb(&["--version"])?
-        .finish(Duration::from_secs(10))
-        .await?;
+    let version = Plan::verb(&["--version"])?.finish(Duration::from_secs(10)).await?;
     assert_eq!(version.status.code(), Some(0));
-    assert!(
-        version.output.tail(1).starts_with("weir "),
-        "{}",
-        version.output.tail(1)
-    );
-    let unknown = Plan::verb(&["no-such-verb"])?
-        .finish(Duration::from_secs(10))
-        .await?;
+    assert!(version.output.tail(1).starts_with("weir "), "{}", version.output.tail(1));
+    let unknown = Plan::verb(&["no-such-verb"])?.finish(Duration::from_secs(10)).await?;
     assert_eq!(unknown.status.code(), Some(2));
-    assert!(
-        !unknown.logs.with("no-such-verb").is_empty(),
-        "{}",
-        unknown.logs.tail(5)
-    );
+    assert!(!unknown.logs.with("no-such-verb").is_empty(), "{}", unknown.logs.tail(5));
     Ok(())
 }
 
@@ -59,37 +47,19 @@ async fn a_worker_is_seen_and_obeys() -> Result<()> {
     printed("first").await?;
     let (now, peak) = (worker.rss_bytes()?, worker.rss_peak_bytes()?);
     assert!(now > 1 << 20 && peak >= now, "{now} {peak}");
-    assert!(
-        worker
-            .logs()
-            .lines()
-            .iter()
-            .all(|line| !line.json.is_null()),
-        "logs are JSON lines"
-    );
+    assert!(worker.logs().lines().iter().all(|line| !line.json.is_null()), "logs are JSON lines");
 
     worker.signal("STOP")?;
     producer.send(&topic, &Record::new(r#"{"seen":"second"}"#))?;
     producer.flush()?;
-    assert!(
-        worker.output().with("second").is_empty(),
-        "a stopped process prints nothing"
-    );
+    assert!(worker.output().with("second").is_empty(), "a stopped process prints nothing");
     worker.signal("CONT")?;
     printed("second").await?;
 
-    assert_eq!(
-        worker.stop().await?.status.code(),
-        Some(0),
-        "SIGTERM drains and ends well"
-    );
+    assert_eq!(worker.stop().await?.status.code(), Some(0), "SIGTERM drains and ends well");
     let again = plan.start()?;
     again.ready().await?;
     let killed = again.kill().await?;
-    assert_eq!(
-        killed.status.code(),
-        None,
-        "a killed process has no exit code"
-    );
+    assert_eq!(killed.status.code(), None, "a killed process has no exit code");
     Ok(())
 }

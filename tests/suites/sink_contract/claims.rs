@@ -50,8 +50,7 @@ async fn two_workers_that_claim_the_same_lanes_in_opposite_order_take_turns() ->
     const LANES: i32 = 40;
     let db = Db::postgres("claim_race").await?;
     let (mut first, mut second) = (sink(settings(&db), "first"), sink(settings(&db), "second"));
-    let forth: Vec<_> =
-        (0..LANES).map(|partition| request(&Lane::new("ticks", partition), Some(0))).collect();
+    let forth: Vec<_> = (0..LANES).map(|partition| request(&Lane::new("ticks", partition), Some(0))).collect();
     let back: Vec<_> = forth.iter().rev().cloned().collect();
     let (forth, back) = tokio::join!(first.claim(&forth), second.claim(&back));
     let epochs = |answers: Vec<Claimed>| -> BTreeSet<i64> {
@@ -69,12 +68,7 @@ async fn two_workers_that_claim_the_same_lanes_in_opposite_order_take_turns() ->
 #[tokio::test]
 async fn decisions_come_back_up_to_where_the_lane_stands() -> Result<()> {
     let mut ticks = Ticks::start("claim_decisions").await?;
-    let decision = |offset, kind, stage, detail: &str| Decision {
-        offset,
-        kind,
-        stage,
-        detail: detail.to_owned(),
-    };
+    let decision = |offset, kind, stage, detail: &str| Decision { offset, kind, stage, detail: detail.to_owned() };
     let made = vec![
         decision(1, DecisionKind::Rejected, Stage::Transform(2), "too late"),
         decision(3, DecisionKind::Excluded, Stage::ValueConverter, "a NUL\0 in the message"),

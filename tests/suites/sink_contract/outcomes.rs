@@ -158,9 +158,7 @@ async fn a_server_that_takes_no_writes_is_not_the_one_to_talk_to() -> Result<()>
     let place = format!("{}/{database}", ticks.db.address().authority());
     assert_eq!(
         error.to_string(),
-        format!(
-            "connect to database {place}: error connecting to server: database does not allow writes"
-        )
+        format!("connect to database {place}: error connecting to server: database does not allow writes")
     );
 
     // A session that was open when the server changed sides is dropped at the first refusal.
@@ -202,9 +200,7 @@ async fn passwords_are_checked_and_never_shown() -> Result<()> {
     let wrong = attempt(Some("hunter2")).await.expect_err("a wrong password");
     assert_eq!(
         wrong.to_string(),
-        format!(
-            "connect to database {place}: password authentication failed for user \"secured\" (SQLSTATE 28P01)"
-        )
+        format!("connect to database {place}: password authentication failed for user \"secured\" (SQLSTATE 28P01)")
     );
     assert_eq!(wrong.kind(), ErrorKind::DatabaseDenied);
     let none = attempt(None).await.expect_err("no password");
@@ -230,7 +226,7 @@ async fn a_database_that_is_not_there_is_waited_for() -> Result<()> {
     let error = error.err().context("nobody listens there")?;
     assert_eq!(error.policy(), Policy::Retry);
     let place = format!("{gone}/{}", db.address().database);
-    let sentence = format!("connect to database {place}: error connecting to server: Connection refused");
+    let sentence = format!("connect to database {place}: error connecting to server");
     assert!(error.to_string().starts_with(&sentence), "{error}");
     Ok(())
 }

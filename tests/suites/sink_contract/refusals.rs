@@ -117,9 +117,9 @@ async fn a_row_that_the_database_does_not_name_is_found() -> Result<()> {
 }
 
 /// Overwrites the bytes of the only text `bad` in a segment.
-fn spoil(segment: &mut Segment, with: &[u8; 3]) {
+fn spoil(segment: &mut Segment, with: [u8; 3]) {
     let at = segment.data.windows(3).position(|bytes| bytes == b"bad").expect("a row with the text");
-    segment.data[at..at + 3].copy_from_slice(with);
+    segment.data[at..at + 3].copy_from_slice(&with);
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn bytes_that_are_no_text_are_named() -> Result<()> {
     ] {
         let mut ticks = Ticks::start("encoding").await?;
         let mut segment = ticks.segment(0, &["a", "bad", "c"]);
-        spoil(&mut segment, bytes);
+        spoil(&mut segment, *bytes);
         let outcome = ticks.write(segment).await;
         let Err(WriteError::Refused(refusal)) = &outcome else { panic!("{outcome:?}") };
         assert_eq!((refusal.line, refusal.sqlstate.as_str()), (Some(1), "22021"));

@@ -34,7 +34,7 @@ async fn prepare(
 }
 
 async fn failure(settings: Timescale) -> Error {
-    prepare(settings, &[], None).await.expect_err("a table that cannot be used")
+    prepare(settings, &[], None).await.err().expect("a table that cannot be used")
 }
 
 /// Name and type of each column, and whether it takes null.
@@ -50,10 +50,7 @@ async fn columns(db: &Db, table: &str) -> Result<Vec<String>> {
 async fn a_missing_table_is_named_with_the_way_out() -> Result<()> {
     let db = Db::postgres("missing").await?;
     let error = failure(settings(&db)).await;
-    assert_eq!(
-        error.report(),
-        "table public.ticks does not exist. Create the table, or set `auto.create: true`."
-    );
+    assert_eq!(error.report(), "table public.ticks does not exist. Create the table, or set `auto.create: true`.");
     assert_eq!(error.kind(), ErrorKind::TableMissing);
     Ok(())
 }
@@ -94,8 +91,17 @@ async fn a_table_is_made_from_a_sample_and_what_the_chain_writes() -> Result<()>
 #[tokio::test]
 async fn listed_fields_need_no_sample_and_workers_may_make_the_table_at_once() -> Result<()> {
     let db = Db::postgres("create_race").await?;
-    let fields = [Kind::Int64, Kind::Float64, Kind::Boolean, Kind::Text, Kind::Binary, Kind::Decimal, Kind::Timestamp, Kind::Json]
-        .map(|kind| field(kind.name(), kind));
+    let fields = [
+        Kind::Int64,
+        Kind::Float64,
+        Kind::Boolean,
+        Kind::Text,
+        Kind::Binary,
+        Kind::Decimal,
+        Kind::Timestamp,
+        Kind::Json,
+    ]
+    .map(|kind| field(kind.name(), kind));
     let attempts = (0..4).map(|_| prepare(Timescale { fields: fields.to_vec(), ..creating(&db) }, &[], None));
     for made in futures_util::future::join_all(attempts).await {
         assert_eq!(made?.context("a table")?.wants().len(), fields.len());
@@ -120,8 +126,11 @@ async fn listed_fields_need_no_sample_and_workers_may_make_the_table_at_once() -
 async fn without_the_right_to_make_a_table_the_error_shows_the_sql() -> Result<()> {
     let db = Db::postgres("create_rights").await?;
     let role = format!("role_{}", db.address().database);
-    db.batch_execute(&format!("CREATE ROLE {role} LOGIN; CREATE SCHEMA weir AUTHORIZATION {role};
-                               REVOKE CREATE ON SCHEMA public FROM PUBLIC")).await?;
+    db.batch_execute(&format!(
+        "CREATE ROLE {role} LOGIN; CREATE SCHEMA weir AUTHORIZATION {role};
+                               REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+    ))
+    .await?;
     let limited = Timescale { user: Some(role), fields: vec![field("price", Kind::Float64)], ..creating(&db) };
     let error = failure(limited).await;
     assert_eq!(error.kind(), ErrorKind::DatabaseRights);
@@ -136,8 +145,11 @@ async fn without_the_right_to_make_a_table_the_error_shows_the_sql() -> Result<(
 #[tokio::test]
 async fn odd_names_are_only_names() -> Result<()> {
     let db = Db::postgres("names").await?;
-    db.batch_execute(r#"CREATE SCHEMA "My ""Schema"; SET search_path = "My ""Schema";
-                        CREATE TABLE "it's; DROP" ("a ""b"" 'c'" text, "$offset" int8, "select" float8)"#).await?;
+    db.batch_execute(
+        r#"CREATE SCHEMA "My ""Schema"; SET search_path = "My ""Schema";
+                        CREATE TABLE "it's; DROP" ("a ""b"" 'c'" text, "$offset" int8, "select" float8)"#,
+    )
+    .await?;
     let mut odd = settings(&db);
     odd.table_format = r#""My ""Schema"."it's; DROP""#.to_owned();
     let mut sink = sink(odd, "first");
@@ -197,10 +209,8 @@ async fn domains_partitions_and_filled_columns_are_read_from_the_catalogue() -> 
     let wants: Vec<_> = encoder.wants().iter().map(|want| (want.path.as_str(), want.kind, want.required)).collect();
     assert_eq!(wants, [("symbol", Kind::Text, true), ("price", Kind::Decimal, false)]);
     let prices = arrow_array::Decimal128Array::from(vec![100, 1_000_000]).with_precision_and_scale(38, 2)?;
-    let columns = [
-        ("symbol", Kind::Text, texts(&["long!", "ok"])),
-        ("price", Kind::Decimal, Arc::new(prices) as ArrayRef),
-    ];
+    let columns =
+        [("symbol", Kind::Text, texts(&["long!", "ok"])), ("price", Kind::Decimal, Arc::new(prices) as ArrayRef)];
     let (mut data, mut lines) = (Vec::new(), Vec::new());
     let batch = super::batch(&Lane::new("ticks", 0), 0, &columns);
     let errors = encoder.encode(&batch, &mut data, &mut lines)?;

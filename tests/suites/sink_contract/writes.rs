@@ -126,10 +126,7 @@ async fn a_worker_without_the_function_checks_positions_itself() -> Result<()> {
     let mut encoder = encoder(&mut sink, "ticks").await?;
     let lane = Lane::new("ticks", 0);
     let held = claim(&mut sink, &lane, 0).await?;
-    let columns = [
-        ("symbol", Kind::Text, super::texts(&["a"])),
-        ("price", Kind::Float64, super::floats(&[1.0])),
-    ];
+    let columns = [("symbol", Kind::Text, super::texts(&["a"])), ("price", Kind::Float64, super::floats(&[1.0]))];
     let rows = flush([segment(encoder.as_mut(), &lane, 0, &columns)?]);
     sink.write(&rows, std::slice::from_ref(&held)).await.expect("a flush of the claimed lane");
     let again = sink.write(&rows, std::slice::from_ref(&held)).await;

@@ -41,21 +41,11 @@ pub struct Function {
 /// Paths of all files that are, or would be, committed.
 pub fn paths() -> Vec<String> {
     let listed = Command::new("git")
-        .args([
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ])
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .current_dir(repository())
         .output()
         .expect("git lists the project's files");
-    assert!(
-        listed.status.success(),
-        "{}",
-        String::from_utf8_lossy(&listed.stderr)
-    );
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
     let listed = String::from_utf8(listed.stdout).unwrap();
     let mut paths: Vec<String> = listed.split_terminator('\0').map(str::to_owned).collect();
     paths.retain(|path| repository().join(path).is_file());
@@ -74,34 +64,20 @@ pub fn files() -> Vec<File> {
 
 /// Whether a path ends with this extension.
 pub fn has_extension(path: &str, extension: &str) -> bool {
-    Path::new(path)
-        .extension()
-        .is_some_and(|found| found == extension)
+    Path::new(path).extension().is_some_and(|found| found == extension)
 }
 
 /// All Rust files.
 pub fn sources() -> Vec<Source> {
-    let files: Vec<File> = files()
-        .into_iter()
-        .filter(|file| has_extension(&file.path, "rs"))
-        .collect();
-    let mut sources: Vec<Source> = files
-        .into_iter()
-        .map(|File { path, text }| Source {
-            code: code(&text),
-            is_test: false,
-            path,
-            text,
-        })
-        .collect();
+    let files: Vec<File> = files().into_iter().filter(|file| has_extension(&file.path, "rs")).collect();
+    let mut sources: Vec<Source> =
+        files.into_iter().map(|File { path, text }| Source { code: code(&text), is_test: false, path, text }).collect();
     let declared: BTreeSet<String> = sources.iter().flat_map(test_modules).collect();
     for source in &mut sources {
         let by_place = ["tests/", "/tests/", "/benches/"];
         source.is_test = source.path.starts_with("tests/")
             || by_place.iter().any(|place| source.path.contains(place))
-            || declared
-                .iter()
-                .any(|declared| source.path.starts_with(declared));
+            || declared.iter().any(|declared| source.path.starts_with(declared));
     }
     sources
 }
@@ -109,21 +85,14 @@ pub fn sources() -> Vec<Source> {
 /// What `#[cfg(test)] mod name;` declares in this file, as paths from the top folder: files, and folders with a `/`.
 fn test_modules(source: &Source) -> Vec<String> {
     let folder = module_folder(&source.path);
-    let beside = source
-        .path
-        .rsplit_once('/')
-        .map_or("", |(folder, _)| folder);
+    let beside = source.path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let mut found = Vec::new();
     for (at, _) in source.code.match_indices("#[cfg(test)]") {
         let Some(end) = source.code[at..].find([';', '{']) else {
             continue;
         };
         let mut declaration = source.code[at..at + end].split_whitespace();
-        let Some(name) = declaration
-            .by_ref()
-            .find(|word| *word == "mod")
-            .and(declaration.next())
-        else {
+        let Some(name) = declaration.by_ref().find(|word| *word == "mod").and(declaration.next()) else {
             continue;
         };
         let written = &source.text[at..at + end];
@@ -138,10 +107,7 @@ fn test_modules(source: &Source) -> Vec<String> {
 
 /// The folder in which the modules lie that this file declares.
 fn module_folder(path: &str) -> &str {
-    ["/mod.rs", "/lib.rs", "/main.rs", ".rs"]
-        .iter()
-        .find_map(|end| path.strip_suffix(end))
-        .unwrap_or(path)
+    ["/mod.rs", "/lib.rs", "/main.rs", ".rs"].iter().find_map(|end| path.strip_suffix(end)).unwrap_or(path)
 }
 
 /// The text with comments and the insides of strings and characters made blank.
@@ -165,13 +131,10 @@ pub fn code(text: &str) -> String {
 fn opaque(bytes: &[u8], at: usize) -> (usize, usize) {
     let rest = &bytes[at..];
     let until = |from: usize, end: &[u8]| {
-        let found = bytes[from..]
-            .windows(end.len())
-            .position(|window| window == end);
+        let found = bytes[from..].windows(end.len()).position(|window| window == end);
         found.map_or(bytes.len(), |found| from + found)
     };
-    let previous_is_word =
-        at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_');
+    let previous_is_word = at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_');
     if rest.starts_with(b"//") {
         return (at, until(at, b"\n"));
     }
@@ -230,10 +193,7 @@ fn string_end(bytes: &[u8], mut at: usize) -> usize {
 fn character_end(bytes: &[u8], at: usize) -> usize {
     if bytes.get(at + 1) == Some(&b'\\') {
         let from = at + 3;
-        return bytes[from..]
-            .iter()
-            .position(|byte| *byte == b'\'')
-            .map_or(at, |found| from + found + 1);
+        return bytes[from..].iter().position(|byte| *byte == b'\'').map_or(at, |found| from + found + 1);
     }
     // One character takes at most four bytes; a quote after it tells it from a lifetime.
     let width = match bytes.get(at + 1) {
@@ -242,24 +202,16 @@ fn character_end(bytes: &[u8], at: usize) -> usize {
         Some(0xe0..=0xef) => 3,
         _ => 4,
     };
-    if bytes.get(at + 1 + width) == Some(&b'\'') {
-        at + 2 + width
-    } else {
-        at
-    }
+    if bytes.get(at + 1 + width) == Some(&b'\'') { at + 2 + width } else { at }
 }
 
 /// Places of a whole word in code.
 pub fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
-    let is_word =
-        |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-    code.match_indices(word)
-        .map(|(at, _)| at)
-        .filter(move |&at| {
-            let bytes = code.as_bytes();
-            !is_word(at.checked_sub(1).and_then(|before| bytes.get(before)))
-                && !is_word(bytes.get(at + word.len()))
-        })
+    let is_word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    code.match_indices(word).map(|(at, _)| at).filter(move |&at| {
+        let bytes = code.as_bytes();
+        !is_word(at.checked_sub(1).and_then(|before| bytes.get(before))) && !is_word(bytes.get(at + word.len()))
+    })
 }
 
 /// The line of a place, from 1.
@@ -269,9 +221,7 @@ pub fn line(text: &str, at: usize) -> usize {
 
 /// The identifier at the beginning of `code`.
 pub fn identifier(code: &str) -> &str {
-    let end = code
-        .find(|c: char| !c.is_alphanumeric() && c != '_')
-        .unwrap_or(code.len());
+    let end = code.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(code.len());
     &code[..end]
 }
 
@@ -297,9 +247,7 @@ pub fn attributes(code: &str) -> Vec<(usize, &str)> {
         let open = at + 1 + usize::from(code[at + 1..].starts_with('!'));
         code[open..].starts_with('[').then_some(open)
     });
-    starts
-        .map(|open| (open, &code[open..closing(code, open)]))
-        .collect()
+    starts.map(|open| (open, &code[open..closing(code, open)])).collect()
 }
 
 /// All functions that have a body.
@@ -345,10 +293,7 @@ pub fn production(source: &Source) -> String {
             Some(semicolon) => at + semicolon + 1,
             None => code.len(),
         };
-        let blank: String = code[at..end]
-            .chars()
-            .map(|c| if c == '\n' { '\n' } else { ' ' })
-            .collect();
+        let blank: String = code[at..end].chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
         code.replace_range(at..end, &blank);
     }
     code
@@ -361,10 +306,7 @@ fn comments_strings_and_characters_are_blank_and_code_is_not() {
         ("a /* b /* c */ d */ e", "a                   e"),
         (r#"f("x\"y") g"#, "f(      ) g"),
         (r##"r#"a"b"# z"##, "         z"),
-        (
-            "'a' 'b: &'static '\\n' '\\'' 'é'",
-            "    'b: &'static                ",
-        ),
+        ("'a' 'b: &'static '\\n' '\\'' 'é'", "    'b: &'static                "),
     ];
     for (text, expected) in cases {
         assert_eq!(code(text).trim_end(), expected.trim_end(), "{text}");
@@ -374,9 +316,6 @@ fn comments_strings_and_characters_are_blank_and_code_is_not() {
 #[test]
 fn functions_are_measured_from_their_name_to_their_brace() {
     let text = "trait T { fn declared(&self) -> u8; }\nfn long<F: Fn(u8) -> u8>(\n  f: F,\n) -> [u8; 3] {\n  { 1 }\n}\nfn g() {}";
-    let found: Vec<_> = functions(text)
-        .into_iter()
-        .map(|f| (f.name, f.line, f.lines))
-        .collect();
+    let found: Vec<_> = functions(text).into_iter().map(|f| (f.name, f.line, f.lines)).collect();
     assert_eq!(found, [("long".to_owned(), 2, 5), ("g".to_owned(), 7, 1)]);
 }

@@ -108,9 +108,7 @@ pub fn bind(table: &Table, settings: Settings<'_>) -> Result<Vec<Bound>> {
         if let Some(source) = source(table, column, settings)? {
             bound.push(Bound {
                 name: column.name.clone(),
-                column_type: column
-                    .column_type
-                    .ok_or_else(|| unwritable(table, column))?,
+                column_type: column.column_type.ok_or_else(|| unwritable(table, column))?,
                 type_name: column.type_name.clone(),
                 not_null: column.not_null,
                 source,
@@ -128,21 +126,14 @@ pub fn bind(table: &Table, settings: Settings<'_>) -> Result<Vec<Bound>> {
 /// Every name that the settings promise must be a column.
 fn check_names(table: &Table, settings: Settings<'_>) -> Result<()> {
     let has = |name: &str| table.columns.iter().any(|column| column.name == name);
-    if let Some(field) = settings
-        .listed
-        .iter()
-        .find(|field| !has(field.path.as_str()))
-    {
+    if let Some(field) = settings.listed.iter().find(|field| !has(field.path.as_str())) {
         return Err(mismatch(format!(
             "table {table} has no column \"{0}\", which `fields` lists: add the column or take {0} out of `fields`",
             field.path
         )));
     }
     // With a list, an output that is not on it is left out on purpose.
-    let written = settings
-        .outputs
-        .iter()
-        .filter(|field| settings.listed.is_empty() && !field.path.is_meta());
+    let written = settings.outputs.iter().filter(|field| settings.listed.is_empty() && !field.path.is_meta());
     if let Some(field) = written.into_iter().find(|field| !has(field.path.as_str())) {
         return Err(mismatch(format!(
             "table {table} has no column \"{0}\", which the transforms write ({1}): add the column, or list in \
@@ -150,10 +141,7 @@ fn check_names(table: &Table, settings: Settings<'_>) -> Result<()> {
             field.path, field.kind
         )));
     }
-    if let Some(name) = [TOPIC, PARTITION, OFFSET]
-        .into_iter()
-        .find(|name| settings.coordinates && !has(name))
-    {
+    if let Some(name) = [TOPIC, PARTITION, OFFSET].into_iter().find(|name| settings.coordinates && !has(name)) {
         return Err(mismatch(format!(
             "table {table} has no column \"{name}\": add {TOPIC} text, {PARTITION} integer and {OFFSET} bigint, or set \
              `kafka.coordinates: false`"
@@ -169,13 +157,7 @@ fn source(table: &Table, column: &TableColumn, settings: Settings<'_>) -> Result
     {
         return Ok(Some(source));
     }
-    let find = |fields: &[Field]| {
-        fields
-            .iter()
-            .rev()
-            .find(|f| f.path.as_str() == column.name)
-            .map(|f| f.kind)
-    };
+    let find = |fields: &[Field]| fields.iter().rev().find(|f| f.path.as_str() == column.name).map(|f| f.kind);
     let (listed, output) = (find(settings.listed), find(settings.outputs));
     match column.filled {
         Filled::ByExpression if listed.is_some() => {
@@ -199,43 +181,22 @@ fn source(table: &Table, column: &TableColumn, settings: Settings<'_>) -> Result
         }
         Filled::ByIdentity | Filled::ByWriter => {}
     }
-    let column_type = column
-        .column_type
-        .ok_or_else(|| unwritable(table, column))?;
+    let column_type = column.column_type.ok_or_else(|| unwritable(table, column))?;
     let kind = match output.or(listed) {
         None => column_type.kind(),
-        Some(given) => column_type
-            .takes(given)
-            .ok_or_else(|| wrong_kind(table, column, given, output.is_some()))?,
+        Some(given) => column_type.takes(given).ok_or_else(|| wrong_kind(table, column, given, output.is_some()))?,
     };
-    Ok(Some(Source::Field(Want {
-        path: Path::new(column.name.as_str()),
-        kind,
-        required: column.not_null,
-    })))
+    Ok(Some(Source::Field(Want { path: Path::new(column.name.as_str()), kind, required: column.not_null })))
 }
 
 /// The source of a column of `kafka.coordinates`.
 fn coordinate(table: &Table, column: &TableColumn) -> Result<Option<Source>> {
     let (source, fits, wanted) = match column.name.as_str() {
-        TOPIC => (
-            Source::Topic,
-            matches!(column.column_type, Some(ColumnType::Text(None))),
-            "text",
-        ),
-        PARTITION => (
-            Source::Partition,
-            matches!(
-                column.column_type,
-                Some(ColumnType::Int4 | ColumnType::Int8)
-            ),
-            "integer",
-        ),
-        OFFSET => (
-            Source::Offset,
-            matches!(column.column_type, Some(ColumnType::Int8)),
-            "bigint",
-        ),
+        TOPIC => (Source::Topic, matches!(column.column_type, Some(ColumnType::Text(None))), "text"),
+        PARTITION => {
+            (Source::Partition, matches!(column.column_type, Some(ColumnType::Int4 | ColumnType::Int8)), "integer")
+        }
+        OFFSET => (Source::Offset, matches!(column.column_type, Some(ColumnType::Int8)), "bigint"),
         _ => return Ok(None),
     };
     if fits && column.filled != Filled::ByExpression {
@@ -257,11 +218,7 @@ fn unwritable(table: &Table, column: &TableColumn) -> Error {
 }
 
 fn wrong_kind(table: &Table, column: &TableColumn, given: Kind, by_chain: bool) -> Error {
-    let who = if by_chain {
-        "the transforms write"
-    } else {
-        "`fields` lists"
-    };
+    let who = if by_chain { "the transforms write" } else { "`fields` lists" };
     mismatch(format!(
         "column \"{}\" of table {table} has type {}, but {who} it as {given}: change the column, or convert the field \
          with a transform",

@@ -72,10 +72,7 @@ impl<'a> Cells<'a> {
                 (Source::Partition, _) => Values::Partition4(lane.partition),
                 (Source::Offset | Source::Field(_), _) => Values::Offset(batch),
             };
-            return Ok(Cells {
-                values,
-                nulls: None,
-            });
+            return Ok(Cells { values, nulls: None });
         };
         let nulls = column.array.nulls().filter(|nulls| nulls.null_count() > 0);
         let values = Values::of(bound.column_type, column, numeric).ok_or_else(|| {
@@ -106,9 +103,7 @@ impl<'a> Cells<'a> {
             Values::Numeric(_, places) => places,
             values => {
                 let width = values.width();
-                let nulls = self
-                    .nulls
-                    .map(|nulls| nulls.inner().slice(rows.start, rows.len()));
+                let nulls = self.nulls.map(|nulls| nulls.inner().slice(rows.start, rows.len()));
                 for (size, valid) in sizes.iter_mut().zip(nulls.iter().flatten()) {
                     *size += LENGTH + if valid { width } else { 0 };
                 }
@@ -116,20 +111,10 @@ impl<'a> Cells<'a> {
             }
         };
         let prefix = self.values.width();
-        for ((pair, size), row) in places
-            .get(rows.start..=rows.end)?
-            .array_windows()
-            .zip(sizes)
-            .zip(rows)
-        {
+        for ((pair, size), row) in places.get(rows.start..=rows.end)?.array_windows().zip(sizes).zip(rows) {
             let [start, end] = *pair;
             let null = self.nulls.is_some_and(|nulls| nulls.is_null(row));
-            *size += LENGTH
-                + if null {
-                    0
-                } else {
-                    prefix + (end - start) as usize
-                };
+            *size += LENGTH + if null { 0 } else { prefix + (end - start) as usize };
         }
         Some(())
     }
@@ -137,89 +122,41 @@ impl<'a> Cells<'a> {
     /// Writes the cells of rows into `out`, each at its row's place, and moves the places behind them.
     pub fn write(&self, rows: Range<usize>, out: &mut [u8], places: &mut [usize]) -> Option<()> {
         let start = rows.start;
-        let mut space = Space {
-            out,
-            places,
-            nulls: self.nulls,
-            start,
-        };
+        let mut space = Space { out, places, nulls: self.nulls, start };
         match &self.values {
             Values::Int2(values) => space.fill(values.get(rows)?.iter().map(|&v| cell2(v as i16))),
-            Values::Int4(values) => space.fill(
-                values
-                    .get(rows)?
-                    .iter()
-                    .map(|&v| cell4((v as i32).to_be_bytes())),
-            ),
+            Values::Int4(values) => space.fill(values.get(rows)?.iter().map(|&v| cell4((v as i32).to_be_bytes()))),
             Values::Int8(values) => space.fill(values.get(rows)?.iter().map(|&v| cell8(v as u64))),
-            Values::Float4(values) => space.fill(
-                values
-                    .get(rows)?
-                    .iter()
-                    .map(|&v| cell4((v as f32).to_be_bytes())),
-            ),
-            Values::Float8(values) => {
-                space.fill(values.get(rows)?.iter().map(|&v| cell8(v.to_bits())))
-            }
+            Values::Float4(values) => space.fill(values.get(rows)?.iter().map(|&v| cell4((v as f32).to_be_bytes()))),
+            Values::Float8(values) => space.fill(values.get(rows)?.iter().map(|&v| cell8(v.to_bits()))),
             // What stands in the slot of a null may be anything.
-            Values::Timestamp(values) => space.fill(
-                values
-                    .get(rows)?
-                    .iter()
-                    .map(|&us| cell8(us.wrapping_sub(EPOCH_US) as u64)),
-            ),
+            Values::Timestamp(values) => {
+                space.fill(values.get(rows)?.iter().map(|&us| cell8(us.wrapping_sub(EPOCH_US) as u64)))
+            }
             Values::Date(values) => {
                 let days = |us: i64| us.div_euclid(DAY_US) - EPOCH_DAYS;
-                space.fill(
-                    values
-                        .get(rows)?
-                        .iter()
-                        .map(|&us| cell4((days(us) as i32).to_be_bytes())),
-                )
+                space.fill(values.get(rows)?.iter().map(|&us| cell4((days(us) as i32).to_be_bytes())))
             }
-            Values::Boolean(values) => {
-                space.fill(rows.map(|row| [0, 0, 0, 1, u8::from(values.value(row))]))
-            }
-            Values::Partition4(partition) => {
-                space.fill(rows.map(|_| cell4(partition.to_be_bytes())))
-            }
-            Values::Partition8(partition) => {
-                space.fill(rows.map(|_| cell8(i64::from(*partition) as u64)))
-            }
+            Values::Boolean(values) => space.fill(rows.map(|row| [0, 0, 0, 1, u8::from(values.value(row))])),
+            Values::Partition4(partition) => space.fill(rows.map(|_| cell4(partition.to_be_bytes()))),
+            Values::Partition8(partition) => space.fill(rows.map(|_| cell8(i64::from(*partition) as u64))),
             Values::Offset(batch) => {
-                let offset = |row| {
-                    batch
-                        .origin
-                        .offsets
-                        .get(batch.rows.origin(row))
-                        .copied()
-                        .unwrap_or_default()
-                };
+                let offset = |row| batch.origin.offsets.get(batch.rows.origin(row)).copied().unwrap_or_default();
                 space.fill(rows.map(|row| cell8(offset(row) as u64)))
             }
-            Values::Uuid(values) => space.copy(
-                None,
-                values
-                    .get(rows)?
-                    .iter()
-                    .map(|uuid| Some(uuid.as_bytes().as_slice())),
-            ),
+            Values::Uuid(values) => {
+                space.copy(None, values.get(rows)?.iter().map(|uuid| Some(uuid.as_bytes().as_slice())))
+            }
             Values::Topic(topic) => space.copy(None, rows.map(|_| Some(topic.as_bytes()))),
-            Values::Bytes(prefix, bytes, places) => {
-                space.copy(*prefix, pieces(bytes, places.get(start..=rows.end)?))
-            }
-            Values::Numeric(bytes, places) => {
-                space.copy(None, pieces(bytes, places.get(start..=rows.end)?))
-            }
+            Values::Bytes(prefix, bytes, places) => space.copy(*prefix, pieces(bytes, places.get(start..=rows.end)?)),
+            Values::Numeric(bytes, places) => space.copy(None, pieces(bytes, places.get(start..=rows.end)?)),
         }
     }
 }
 
 /// What lies between neighbouring places.
 fn pieces<'b>(bytes: &'b [u8], places: &'b [i32]) -> impl Iterator<Item = Option<&'b [u8]>> {
-    places
-        .array_windows()
-        .map(|&[start, end]| bytes.get(start as usize..end as usize))
+    places.array_windows().map(|&[start, end]| bytes.get(start as usize..end as usize))
 }
 
 impl<'a> Values<'a> {
@@ -239,35 +176,20 @@ impl<'a> Values<'a> {
     }
 
     /// None when the array is not of the type that the binding asked for.
-    fn of(
-        column_type: ColumnType,
-        column: &'a Column,
-        numeric: &mut NumericEncoder,
-    ) -> Option<Values<'a>> {
+    fn of(column_type: ColumnType, column: &'a Column, numeric: &mut NumericEncoder) -> Option<Values<'a>> {
         let array = &column.array;
         let ints = || array.as_primitive_opt::<Int64Type>().map(|a| &**a.values());
-        let floats = || {
-            array
-                .as_primitive_opt::<Float64Type>()
-                .map(|a| &**a.values())
-        };
-        let times = || {
-            array
-                .as_primitive_opt::<TimestampMicrosecondType>()
-                .map(|a| &**a.values())
-        };
+        let floats = || array.as_primitive_opt::<Float64Type>().map(|a| &**a.values());
+        let times = || array.as_primitive_opt::<TimestampMicrosecondType>().map(|a| &**a.values());
         let texts = || array.as_string_opt::<i32>();
-        let text =
-            |prefix| texts().map(|a| Values::Bytes(prefix, a.value_data(), a.value_offsets()));
+        let text = |prefix| texts().map(|a| Values::Bytes(prefix, a.value_data(), a.value_offsets()));
         Some(match column_type {
             ColumnType::Int2 => Values::Int2(ints()?),
             ColumnType::Int4 => Values::Int4(ints()?),
             ColumnType::Int8 => Values::Int8(ints()?),
             ColumnType::Float4 => Values::Float4(floats()?),
             ColumnType::Float8 => Values::Float8(floats()?),
-            ColumnType::Boolean => {
-                Values::Boolean(array.as_boolean_opt().map(BooleanArray::values)?)
-            }
+            ColumnType::Boolean => Values::Boolean(array.as_boolean_opt().map(BooleanArray::values)?),
             ColumnType::Text(_) | ColumnType::Json | ColumnType::Enum => text(None)?,
             // The version of jsonb's exchange format.
             ColumnType::Jsonb => text(Some(1))?,
@@ -314,13 +236,7 @@ impl<'a> Values<'a> {
 
 /// Null and refused cells become nil; neither is written.
 fn uuids(array: &StringArray) -> Vec<Uuid> {
-    array
-        .iter()
-        .map(|text| {
-            text.and_then(|text| Uuid::try_parse(text).ok())
-                .unwrap_or_default()
-        })
-        .collect()
+    array.iter().map(|text| text.and_then(|text| Uuid::try_parse(text).ok()).unwrap_or_default()).collect()
 }
 
 /// The room for one column's cells in a block of rows.
@@ -344,11 +260,7 @@ impl Space<'_> {
             Some(nulls) => {
                 let valid = nulls.inner().slice(self.start, self.places.len());
                 for ((place, cell), valid) in self.places.iter_mut().zip(cells).zip(&valid) {
-                    *place = if valid {
-                        put(self.out, *place, &cell)
-                    } else {
-                        put(self.out, *place, &NULL)
-                    }?;
+                    *place = if valid { put(self.out, *place, &cell) } else { put(self.out, *place, &NULL) }?;
                 }
             }
         }
@@ -357,11 +269,7 @@ impl Space<'_> {
 
     /// Cells of any size, each behind the byte that its type wants.
     #[inline]
-    fn copy<'b>(
-        &mut self,
-        prefix: Option<u8>,
-        cells: impl Iterator<Item = Option<&'b [u8]>>,
-    ) -> Option<()> {
+    fn copy<'b>(&mut self, prefix: Option<u8>, cells: impl Iterator<Item = Option<&'b [u8]>>) -> Option<()> {
         for ((place, cell), row) in self.places.iter_mut().zip(cells).zip(self.start..) {
             if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
                 *place = put(self.out, *place, &NULL)?;

@@ -5,9 +5,7 @@
 use std::collections::BTreeMap;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    Decimal128Type, DecimalType, Float64Type, Int64Type, TimestampMicrosecondType,
-};
+use arrow_array::types::{Decimal128Type, DecimalType, Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, StringArray};
 use arrow_buffer::NullBuffer;
 use arrow_schema::DECIMAL128_MAX_PRECISION;
@@ -34,10 +32,7 @@ pub struct Refusals<'a> {
 impl<'a> Refusals<'a> {
     /// None so far.
     pub fn new(batch: &'a Batch) -> Self {
-        Refusals {
-            batch,
-            errors: BTreeMap::new(),
-        }
+        Refusals { batch, errors: BTreeMap::new() }
     }
 
     fn refuse(&mut self, row: usize, bound: &Bound, message: String) {
@@ -46,12 +41,7 @@ impl<'a> Refusals<'a> {
             Source::Field(want) => Some(want.path.to_string()),
             Source::Topic | Source::Partition | Source::Offset => None,
         };
-        self.errors.entry(record).or_insert(RowError {
-            record,
-            stage: Stage::Sink,
-            field,
-            message,
-        });
+        self.errors.entry(record).or_insert(RowError { record, stage: Stage::Sink, field, message });
     }
 
     /// Per record of the origin whether it is refused; None when none is.
@@ -92,77 +82,37 @@ pub fn column(bound: &Bound, column: &Column, refusals: &mut Refusals<'_>) {
             refuse,
         ),
         ColumnType::Timestamp | ColumnType::Date => {
-            let values = array
-                .as_primitive_opt::<TimestampMicrosecondType>()
-                .map(|a| &**a.values());
-            each(
-                values,
-                nulls,
-                |us| us < EARLIEST_US,
-                |us| format!("timestamp {us} µs since 1970"),
-                refuse,
-            );
+            let values = array.as_primitive_opt::<TimestampMicrosecondType>().map(|a| &**a.values());
+            each(values, nulls, |us| us < EARLIEST_US, |us| format!("timestamp {us} µs since 1970"), refuse);
         }
         ColumnType::Float4 => {
-            let values = array
-                .as_primitive_opt::<Float64Type>()
-                .map(|a| &**a.values());
-            each(
-                values,
-                nulls,
-                overflows_real,
-                |value| format!("{value:e}"),
-                refuse,
-            );
+            let values = array.as_primitive_opt::<Float64Type>().map(|a| &**a.values());
+            each(values, nulls, overflows_real, |value| format!("{value:e}"), refuse);
         }
         ColumnType::Text(chars_max) => texts(array.as_string_opt::<i32>(), chars_max, refuse),
-        ColumnType::Enum | ColumnType::Json | ColumnType::Jsonb => {
-            texts(array.as_string_opt::<i32>(), None, refuse)
-        }
+        ColumnType::Enum | ColumnType::Json | ColumnType::Jsonb => texts(array.as_string_opt::<i32>(), None, refuse),
         ColumnType::Uuid => uuids(array.as_string_opt::<i32>(), refuse),
-        ColumnType::Numeric(Some(limits)) if column.kind == Kind::Decimal => {
-            decimals(column, limits, refuse)
-        }
-        ColumnType::Numeric(_)
-        | ColumnType::Int8
-        | ColumnType::Float8
-        | ColumnType::Boolean
-        | ColumnType::Bytea => {}
+        ColumnType::Numeric(Some(limits)) if column.kind == Kind::Decimal => decimals(column, limits, refuse),
+        ColumnType::Numeric(_) | ColumnType::Int8 | ColumnType::Float8 | ColumnType::Boolean | ColumnType::Bytea => {}
     }
 }
 
 /// Cells without a value: of another kind, or null where null is refused.
 fn missing(bound: &Bound, column: &Column, refusals: &mut Refusals<'_>) {
-    let Bound {
-        name, type_name, ..
-    } = bound;
+    let Bound { name, type_name, .. } = bound;
     if let Some(bits) = &column.mismatch {
         for row in bits.set_indices() {
-            let message = format!(
-                "field \"{name}\" is no {}, which column \"{name}\" ({type_name}) needs",
-                column.kind
-            );
+            let message =
+                format!("field \"{name}\" is no {}, which column \"{name}\" ({type_name}) needs", column.kind);
             refusals.refuse(row, bound, message);
         }
     }
-    let Some(nulls) = column
-        .array
-        .nulls()
-        .filter(|nulls| bound.not_null && nulls.null_count() > 0)
-    else {
+    let Some(nulls) = column.array.nulls().filter(|nulls| bound.not_null && nulls.null_count() > 0) else {
         return;
     };
     for row in (0..nulls.len()).filter(|&row| nulls.is_null(row) && !column.is_mismatch(row)) {
-        let why = if column.is_absent(row) {
-            "the record has no such field"
-        } else {
-            "the field is null"
-        };
-        refusals.refuse(
-            row,
-            bound,
-            format!("column \"{name}\" ({type_name}) is NOT NULL, but {why}"),
-        );
+        let why = if column.is_absent(row) { "the record has no such field" } else { "the field is null" };
+        refusals.refuse(row, bound, format!("column \"{name}\" ({type_name}) is NOT NULL, but {why}"));
     }
 }
 
@@ -172,21 +122,14 @@ fn sentence(bound: &Bound, value: &str) -> String {
         ColumnType::Int2 => format!("it takes {} to {}", i16::MIN, i16::MAX),
         ColumnType::Int4 => format!("it takes {} to {}", i32::MIN, i32::MAX),
         ColumnType::Timestamp | ColumnType::Date => "it begins in 4713 BC".to_owned(),
-        ColumnType::Float4 => format!(
-            "it takes {:e} to {:e} and zero",
-            f32::from_bits(1),
-            f32::MAX
-        ),
+        ColumnType::Float4 => format!("it takes {:e} to {:e} and zero", f32::from_bits(1), f32::MAX),
         ColumnType::Uuid => "it takes 32 hexadecimal digits, with or without hyphens".to_owned(),
         ColumnType::Numeric(Some((precision, scale))) => {
             format!("it takes {precision} digits, {scale} of them decimals")
         }
         _ => "PostgreSQL's texts take no NUL character and at most the column's length".to_owned(),
     };
-    format!(
-        "{value} does not fit column \"{}\" ({}): {takes}",
-        bound.name, bound.type_name
-    )
+    format!("{value} does not fit column \"{}\" ({}): {takes}", bound.name, bound.type_name)
 }
 
 /// Calls `refuse` for each valid cell that is bad. The first pass has no branch, so it costs next to nothing.
@@ -214,42 +157,25 @@ fn integers(
     range: std::ops::RangeInclusive<i64>,
     refuse: impl FnMut(usize, String),
 ) {
-    each(
-        values,
-        nulls,
-        |value| value < *range.start() || value > *range.end(),
-        |value| value.to_string(),
-        refuse,
-    );
+    each(values, nulls, |value| value < *range.start() || value > *range.end(), |value| value.to_string(), refuse);
 }
 
 /// Whether a double is finite but no finite, or a zero, `real`: PostgreSQL's own cast refuses both.
 fn overflows_real(value: f64) -> bool {
     let real = value as f32;
-    value.is_finite() & (real.is_infinite() | ((real == 0.0) & (value != 0.0)))
+    value.is_finite() & (real.is_infinite() || (real == 0.0) && (value != 0.0))
 }
 
-fn texts(
-    array: Option<&StringArray>,
-    chars_max: Option<u32>,
-    mut refuse: impl FnMut(usize, String),
-) {
+fn texts(array: Option<&StringArray>, chars_max: Option<u32>, mut refuse: impl FnMut(usize, String)) {
     let Some(array) = array else {
         return;
     };
     // All cells at once first: the bytes lie end to end.
-    let ends = array
-        .value_offsets()
-        .first()
-        .zip(array.value_offsets().last());
-    let bytes =
-        ends.and_then(|(&first, &last)| array.value_data().get(first as usize..last as usize));
+    let ends = array.value_offsets().first().zip(array.value_offsets().last());
+    let bytes = ends.and_then(|(&first, &last)| array.value_data().get(first as usize..last as usize));
     let has_nul = bytes.is_none_or(|bytes| bytes.contains(&0));
     let limit = chars_max.map_or(usize::MAX, |n| n as usize);
-    let too_long = array
-        .value_offsets()
-        .windows(2)
-        .any(|pair| matches!(pair, [a, b] if (b - a) as usize > limit));
+    let too_long = array.value_offsets().windows(2).any(|pair| matches!(pair, [a, b] if (b - a) as usize > limit));
     if !has_nul && !too_long {
         return;
     }
@@ -258,14 +184,7 @@ fn texts(
         if text.as_bytes().contains(&0) {
             refuse(row, format!("text {} with a NUL character", excerpt(text)));
         } else if text.len() > limit && text.chars().skip(limit).any(|c| c != ' ') {
-            refuse(
-                row,
-                format!(
-                    "text {} of {} characters",
-                    excerpt(text),
-                    text.chars().count()
-                ),
-            );
+            refuse(row, format!("text {} of {} characters", excerpt(text), text.chars().count()));
         }
     }
 }
@@ -283,25 +202,15 @@ fn decimals(column: &Column, (precision, scale): (u32, i32), refuse: impl FnMut(
         return;
     };
     let bad = |value| !numeric::fits(value, array.scale(), precision, scale);
-    let show = |value| {
-        format!(
-            "decimal {}",
-            Decimal128Type::format_decimal(value, DECIMAL128_MAX_PRECISION, array.scale())
-        )
-    };
+    let show =
+        |value| format!("decimal {}", Decimal128Type::format_decimal(value, DECIMAL128_MAX_PRECISION, array.scale()));
     each(Some(array.values()), array.nulls(), bad, show, refuse);
 }
 
 /// The beginning of a text, quoted, control characters escaped.
 fn excerpt(text: &str) -> String {
-    let cut = text
-        .char_indices()
-        .nth(EXCERPT_CHARS_MAX)
-        .and_then(|(at, _)| text.get(..at));
-    cut.map_or_else(
-        || format!("{text:?}"),
-        |start| format!("{:?}", format!("{start}…")),
-    )
+    let cut = text.char_indices().nth(EXCERPT_CHARS_MAX).and_then(|(at, _)| text.get(..at));
+    cut.map_or_else(|| format!("{text:?}"), |start| format!("{:?}", format!("{start}…")))
 }
 
 #[cfg(test)]

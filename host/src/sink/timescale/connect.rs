@@ -106,8 +106,8 @@ impl Connector {
             },
             _ => self.encrypted().await?,
         };
-        let mut connection = connection
-            .map_err(|e| failure::error(format!("connect to database {}", self.place), &e))?;
+        let mut connection =
+            connection.map_err(|e| failure::error(format!("connect to database {}", self.place), &e))?;
         connection.set_up().await?;
         Ok(connection)
     }
@@ -115,10 +115,7 @@ impl Connector {
     async fn plain(&self) -> Result<Connection, tokio_postgres::Error> {
         let mut config = self.address.config.clone();
         config.ssl_mode(SslMode::Disable);
-        config
-            .connect(NoTls)
-            .await
-            .map(|(client, connection)| Connection::new(client, connection))
+        config.connect(NoTls).await.map(|(client, connection)| Connection::new(client, connection))
     }
 
     /// The outer error: the certificate files cannot be used.
@@ -144,22 +141,11 @@ fn place(address: &Address) -> String {
     });
     let ports = config.get_ports();
     let port = |at: usize| ports.get(at).or(ports.first()).copied().unwrap_or(5432);
-    let mut places: Vec<String> = names
-        .enumerate()
-        .map(|(at, name)| format!("{name}:{}", port(at)))
-        .collect();
+    let mut places: Vec<String> = names.enumerate().map(|(at, name)| format!("{name}:{}", port(at))).collect();
     if places.is_empty() {
-        places = config
-            .get_hostaddrs()
-            .iter()
-            .enumerate()
-            .map(|(at, ip)| format!("{ip}:{}", port(at)))
-            .collect();
+        places = config.get_hostaddrs().iter().enumerate().map(|(at, ip)| format!("{ip}:{}", port(at))).collect();
     }
-    let database = config
-        .get_dbname()
-        .or(config.get_user())
-        .unwrap_or_default();
+    let database = config.get_dbname().or(config.get_user()).unwrap_or_default();
     format!("{}/{database}", places.join(","))
 }
 
@@ -174,17 +160,8 @@ impl Connection {
                 tracing::debug!(error = %e, "a database connection ended");
             }
         });
-        let backend = Backend {
-            pid: 0,
-            started_us: None,
-        };
-        Connection {
-            client,
-            backend,
-            has_advance: None,
-            prepared: Vec::new(),
-            driver: Driver(driver),
-        }
+        let backend = Backend { pid: 0, started_us: None };
+        Connection { client, backend, has_advance: None, prepared: Vec::new(), driver: Driver(driver) }
     }
 
     /// Bounds every wait on the server and learns which process serves the session.
@@ -200,20 +177,15 @@ impl Connection {
             limits::DATABASE_STATEMENT_MAX.as_millis(),
             limits::DATABASE_IDLE_IN_TRANSACTION_MAX.as_millis(),
         );
-        let answers = self
-            .client
-            .simple_query(&sql)
-            .await
-            .map_err(|e| failure::error("set up a database session", &e))?;
+        let answers =
+            self.client.simple_query(&sql).await.map_err(|e| failure::error("set up a database session", &e))?;
         let row = answers.iter().find_map(|answer| match answer {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
         });
         let number = |at: usize| row.and_then(|row| row.get(at));
         self.backend = Backend {
-            pid: number(0)
-                .and_then(|text| text.parse().ok())
-                .unwrap_or_default(),
+            pid: number(0).and_then(|text| text.parse().ok()).unwrap_or_default(),
             started_us: number(1).and_then(|text| text.parse().ok()),
         };
         Ok(())
@@ -239,23 +211,13 @@ impl Connection {
     pub async fn terminate(&self, other: Backend) -> Result<()> {
         let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                    WHERE pid = $1 AND (extract(epoch FROM backend_start) * 1000000)::int8 = $2";
-        let result = self
-            .client
-            .execute(sql, &[&other.pid, &other.started_us])
-            .await;
-        result
-            .map(drop)
-            .map_err(|e| failure::error("end weir's former database session", &e))
+        let result = self.client.execute(sql, &[&other.pid, &other.started_us]).await;
+        result.map(drop).map_err(|e| failure::error("end weir's former database session", &e))
     }
 
     /// Says goodbye to the server, for as long as it listens.
     pub async fn close(self) {
-        let Connection {
-            client,
-            prepared,
-            mut driver,
-            ..
-        } = self;
+        let Connection { client, prepared, mut driver, .. } = self;
         drop(prepared);
         drop(client);
         // Whether it was polite changes nothing: dropping the driver closes the socket.
@@ -271,9 +233,5 @@ pub fn quote(name: &str) -> String {
 /// A text as a SQL literal.
 pub fn literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
-    if text.contains('\\') {
-        format!("E'{}'", quoted.replace('\\', "\\\\"))
-    } else {
-        format!("'{quoted}'")
-    }
+    if text.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
 }

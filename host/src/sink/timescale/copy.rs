@@ -45,20 +45,9 @@ impl CopyEncoder {
             Source::Field(want) => Some(want.clone()),
             Source::Topic | Source::Partition | Source::Offset => None,
         });
-        let absent = (!missing_null).then(|| AbsentWatch {
-            rows: 0,
-            seen: vec![false; columns.len()],
-        });
+        let absent = (!missing_null).then(|| AbsentWatch { rows: 0, seen: vec![false; columns.len()] });
         let (numeric, scratch) = (NumericEncoder::default(), Scratch::default());
-        CopyEncoder {
-            table,
-            name,
-            wants: wants.collect(),
-            columns,
-            absent,
-            numeric,
-            scratch,
-        }
+        CopyEncoder { table, name, wants: wants.collect(), columns, absent, numeric, scratch }
     }
 
     /// One column per bound column, None for coordinates.
@@ -111,12 +100,7 @@ impl Encoder for CopyEncoder {
         &self.wants
     }
 
-    fn encode(
-        &mut self,
-        batch: &Batch,
-        data: &mut Vec<u8>,
-        lines: &mut Vec<i64>,
-    ) -> Result<Vec<RowError>> {
+    fn encode(&mut self, batch: &Batch, data: &mut Vec<u8>, lines: &mut Vec<i64>) -> Result<Vec<RowError>> {
         let pulled = self.pull(batch)?;
         self.watch(&pulled, batch.len())?;
         let mut refusals = Refusals::new(batch);
@@ -132,14 +116,7 @@ impl Encoder for CopyEncoder {
             .map(|(bound, column)| Cells::new(bound, column.as_deref(), batch, &mut self.numeric))
             .collect::<Result<_>>()?;
         let refused = refusals.records();
-        write(
-            &cells,
-            batch,
-            refused.as_deref(),
-            &mut self.scratch,
-            data,
-            lines,
-        )?;
+        write(&cells, batch, refused.as_deref(), &mut self.scratch, data, lines)?;
         Ok(refusals.into_errors())
     }
 }
@@ -160,8 +137,7 @@ impl AbsentWatch {
         let window = rows.min(ABSENT_COLUMN_RECORDS_MAX.saturating_sub(self.rows) as usize);
         for (seen, column) in self.seen.iter_mut().zip(pulled) {
             let absent = column.as_ref().and_then(|column| column.absent.as_ref());
-            *seen |= window > 0
-                && absent.is_none_or(|bits| bits.slice(0, window).count_set_bits() < window);
+            *seen |= window > 0 && absent.is_none_or(|bits| bits.slice(0, window).count_set_bits() < window);
         }
         self.rows += window as u64;
         self.seen.iter().position(|seen| !seen)
@@ -178,8 +154,7 @@ fn write(
     lines: &mut Vec<i64>,
 ) -> Result<()> {
     let (data_start, lines_start) = (data.len(), lines.len());
-    let is_refused =
-        |row| refused.is_some_and(|refused| refused.get(batch.rows.origin(row)) == Some(&true));
+    let is_refused = |row| refused.is_some_and(|refused| refused.get(batch.rows.origin(row)) == Some(&true));
     let mut row = 0;
     while row < batch.len() {
         // A block is a run of rows without a refused one.
@@ -189,14 +164,11 @@ fn write(
             row += 1;
             continue;
         }
-        let written = scratch
-            .write(cells, row..end, data)
-            .and_then(|()| push_offsets(batch, row..end, lines));
+        let written = scratch.write(cells, row..end, data).and_then(|()| push_offsets(batch, row..end, lines));
         if written.is_none() {
             data.truncate(data_start);
             lines.truncate(lines_start);
-            let message =
-                "a batch has rows of records that it does not hold, or cells beyond their measure";
+            let message = "a batch has rows of records that it does not hold, or cells beyond their measure";
             return Err(Error::new(ErrorKind::Internal, message));
         }
         row = end;

@@ -52,21 +52,9 @@ impl<'a> Decisions<'a> {
     }
 
     /// Writes them by the statement of [`Decisions::insert_sql`].
-    pub async fn insert(
-        &self,
-        client: &Client,
-        statement: &Statement,
-        pipeline: &str,
-    ) -> Result<(), Cause> {
-        let parameters: [&(dyn ToSql + Sync); 7] = [
-            &pipeline,
-            &self.topics,
-            &self.partitions,
-            &self.offsets,
-            &self.kinds,
-            &self.stages,
-            &self.details,
-        ];
+    pub async fn insert(&self, client: &Client, statement: &Statement, pipeline: &str) -> Result<(), Cause> {
+        let parameters: [&(dyn ToSql + Sync); 7] =
+            [&pipeline, &self.topics, &self.partitions, &self.offsets, &self.kinds, &self.stages, &self.details];
         client.execute(statement, &parameters).await.map(drop)
     }
 }

@@ -11,10 +11,7 @@ use crate::error::{Error, Kind};
 /// A failed statement or connection as an error; `doing` names what was being done to what.
 pub fn error(doing: impl Display, cause: &tokio_postgres::Error) -> Error {
     match cause.as_db_error() {
-        Some(said) => Error::new(
-            sqlstate::kind(said.code().code()),
-            format!("{doing}: {}", sentence(said)),
-        ),
+        Some(said) => Error::new(sqlstate::kind(said.code().code()), format!("{doing}: {}", sentence(said))),
         None => Error::new(local_kind(cause), format!("{doing}: {}", chain(cause))),
     }
 }
@@ -27,25 +24,20 @@ pub fn sentence(said: &DbError) -> String {
 /// The database's own words: message, detail and hint.
 pub fn words(said: &DbError) -> String {
     let extra = [said.detail(), said.hint()].into_iter().flatten();
-    let parts: Vec<&str> = std::iter::once(said.message())
-        .chain(extra)
-        .map(|part| part.trim_end_matches('.'))
-        .collect();
+    let parts: Vec<&str> =
+        std::iter::once(said.message()).chain(extra).map(|part| part.trim_end_matches('.')).collect();
     parts.join("; ")
 }
 
 /// Whether an error ended only its statement; anything else ended the session, or came from this side.
 pub fn ended_statement_only(cause: &tokio_postgres::Error) -> bool {
-    cause
-        .as_db_error()
-        .is_some_and(|said| said.parsed_severity() == Some(Severity::Error))
+    cause.as_db_error().is_some_and(|said| said.parsed_severity() == Some(Severity::Error))
 }
 
 /// Whether the session did not come about because of its encryption, so that one without may.
 pub fn refused_encrypted(cause: &tokio_postgres::Error) -> bool {
     // pg_hba.conf has no entry for encrypted sessions (28000), or the handshake failed.
-    cause.code().is_some_and(|code| code.code() == "28000")
-        || cause.to_string().starts_with("error performing TLS")
+    cause.code().is_some_and(|code| code.code() == "28000") || cause.to_string().starts_with("error performing TLS")
 }
 
 /// The kind of an error that is not the database's. The library tells them apart only by their text.

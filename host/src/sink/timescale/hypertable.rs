@@ -9,12 +9,7 @@ const BY_RANGE_SINCE: (u32, u32) = (2, 13);
 
 /// The statements that make a hypertable of an empty table (quoted name); None without the extension. Indexes are
 /// left to the operator: the one that TimescaleDB makes by default halves the speed of COPY.
-pub async fn sql(
-    connection: &Connection,
-    table: &str,
-    time: &str,
-    chunk_interval: &str,
-) -> Result<Option<String>> {
+pub async fn sql(connection: &Connection, table: &str, time: &str, chunk_interval: &str) -> Result<Option<String>> {
     let sql = "SELECT n.nspname::text, e.extversion FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
                WHERE e.extname = 'timescaledb'";
     let row = connection.client.query_opt(sql, &[]).await;
@@ -29,22 +24,10 @@ pub async fn sql(
             format!("the extension timescaledb has a version that weir cannot read: {version}"),
         )
     })?;
-    Ok(Some(statement(
-        schema,
-        version,
-        table,
-        time,
-        chunk_interval,
-    )))
+    Ok(Some(statement(schema, version, table, time, chunk_interval)))
 }
 
-fn statement(
-    schema: &str,
-    version: (u32, u32),
-    table: &str,
-    time: &str,
-    chunk_interval: &str,
-) -> String {
+fn statement(schema: &str, version: (u32, u32), table: &str, time: &str, chunk_interval: &str) -> String {
     let (schema, relation, column) = (quote(schema), literal(table), literal(time));
     let interval = format!("INTERVAL {}", literal(chunk_interval));
     let dimension = if version >= BY_RANGE_SINCE {

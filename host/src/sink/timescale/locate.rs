@@ -16,42 +16,21 @@ use crate::error::{Error, Kind, Result};
 use crate::record::{Flush, Segment};
 
 /// The first row that the database refuses, as segment and line; None when it takes them all.
-pub async fn locate(
-    connection: &mut Connection,
-    targets: &[Target],
-    flush: &Flush,
-) -> Result<Option<(usize, usize)>> {
+pub async fn locate(connection: &mut Connection, targets: &[Target], flush: &Flush) -> Result<Option<(usize, usize)>> {
     let failed = |e: Cause| failure::error("look for the refused row of a flush", &e);
     let begin = format!("{BEGIN}; SET CONSTRAINTS ALL IMMEDIATE");
-    connection
-        .client
-        .batch_execute(&begin)
-        .await
-        .map_err(failed)?;
+    connection.client.batch_execute(&begin).await.map_err(failed)?;
     let found = search(connection, targets, flush).await?;
-    connection
-        .client
-        .batch_execute("ROLLBACK")
-        .await
-        .map_err(failed)?;
+    connection.client.batch_execute("ROLLBACK").await.map_err(failed)?;
     Ok(found)
 }
 
-async fn search(
-    connection: &mut Connection,
-    targets: &[Target],
-    flush: &Flush,
-) -> Result<Option<(usize, usize)>> {
+async fn search(connection: &mut Connection, targets: &[Target], flush: &Flush) -> Result<Option<(usize, usize)>> {
     for part in part::parts(flush, targets)? {
         let copy = connection.prepare(&part.target.copy_sql).await;
-        let copy = copy
-            .map_err(|e| failure::error(format!("copy rows to table {}", part.target.name), &e))?;
+        let copy = copy.map_err(|e| failure::error(format!("copy rows to table {}", part.target.name), &e))?;
         for (at, segment) in part.segments {
-            let probe = Probe {
-                client: &connection.client,
-                copy: &copy,
-                segment,
-            };
+            let probe = Probe { client: &connection.client, copy: &copy, segment };
             if let Some(line) = probe.first_refused().await? {
                 return Ok(Some((at, line)));
             }
@@ -89,27 +68,14 @@ impl Probe<'_> {
     /// Copies some lines; they stay when the database takes them all.
     async fn accepts(&self, lines: Range<usize>) -> Result<bool> {
         let failed = |e: Cause| failure::error("look for the refused row of a flush", &e);
-        let bytes =
-            rows::span(&self.segment.data, &lines).and_then(|span| self.segment.data.get(span));
+        let bytes = rows::span(&self.segment.data, &lines).and_then(|span| self.segment.data.get(span));
         let bytes = bytes.ok_or_else(|| {
-            Error::new(
-                Kind::Internal,
-                format!(
-                    "segment of {} has no encoded lines {lines:?}",
-                    self.segment.lane
-                ),
-            )
+            Error::new(Kind::Internal, format!("segment of {} has no encoded lines {lines:?}", self.segment.lane))
         })?;
-        self.client
-            .batch_execute("SAVEPOINT probe")
-            .await
-            .map_err(failed)?;
+        self.client.batch_execute("SAVEPOINT probe").await.map_err(failed)?;
         match part::copy_bytes(self.client, self.copy, bytes).await {
             Ok(()) => {
-                self.client
-                    .batch_execute("RELEASE probe")
-                    .await
-                    .map_err(failed)?;
+                self.client.batch_execute("RELEASE probe").await.map_err(failed)?;
                 Ok(true)
             }
             Err(e) => {
@@ -117,10 +83,7 @@ impl Probe<'_> {
                 if refused.kind() != Kind::RecordRefused {
                     return Err(refused);
                 }
-                self.client
-                    .batch_execute("ROLLBACK TO probe; RELEASE probe")
-                    .await
-                    .map_err(failed)?;
+                self.client.batch_execute("ROLLBACK TO probe; RELEASE probe").await.map_err(failed)?;
                 Ok(false)
             }
         }

@@ -15,6 +15,7 @@ pub mod locate;
 pub mod numeric;
 pub mod part;
 pub mod position;
+pub mod read;
 pub mod refusal;
 pub mod rows;
 pub mod schema;
@@ -64,33 +65,16 @@ pub struct TimescaleSink {
 
 impl TimescaleSink {
     /// The sink of a pipeline in a worker. Errors: [`Kind::Config`] when `connection.url` cannot be read.
-    pub fn new(
-        pipeline: impl Into<String>,
-        owner: impl Into<String>,
-        settings: Timescale,
-    ) -> Result<Self> {
+    pub fn new(pipeline: impl Into<String>, owner: impl Into<String>, settings: Timescale) -> Result<Self> {
         let (pipeline, owner) = (pipeline.into(), owner.into());
         let connector = Connector::new(&settings, &pipeline)?;
         let (connection, backend, former, targets) = (None, None, Vec::new(), Vec::new());
-        Ok(TimescaleSink {
-            settings,
-            pipeline,
-            owner,
-            connector,
-            connection,
-            backend,
-            former,
-            targets,
-        })
+        Ok(TimescaleSink { settings, pipeline, owner, connector, connection, backend, former, targets })
     }
 
     /// The connection, or a new one behind a schema that was looked at.
     async fn take(&mut self) -> Result<Connection> {
-        if let Some(connection) = self
-            .connection
-            .take()
-            .filter(|connection| !connection.client.is_closed())
-        {
+        if let Some(connection) = self.connection.take().filter(|connection| !connection.client.is_closed()) {
             return Ok(connection);
         }
         let mut connection = self.connector.open().await?;
@@ -113,11 +97,7 @@ impl TimescaleSink {
     }
 
     fn pipeline(&self) -> Pipeline<'_> {
-        Pipeline {
-            schema: &self.settings.schema,
-            name: &self.pipeline,
-            owner: &self.owner,
-        }
+        Pipeline { schema: &self.settings.schema, name: &self.pipeline, owner: &self.owner }
     }
 
     async fn bind(
@@ -144,25 +124,14 @@ impl TimescaleSink {
                     chunk_interval: &settings.chunk_interval,
                 };
                 plan.create(connection).await?;
-                table::read(connection, &name)
-                    .await?
-                    .ok_or_else(|| table::missing(&name))?
+                table::read(connection, &name).await?.ok_or_else(|| table::missing(&name))?
             }
         };
-        let binding = bind::Settings {
-            outputs,
-            listed: &settings.fields,
-            coordinates: settings.coordinates,
-        };
+        let binding = bind::Settings { outputs, listed: &settings.fields, coordinates: settings.coordinates };
         let columns = bind::bind(&table, binding)?;
         let missing_null = settings.fields_missing_null;
         let number = self.number(target(&table, &columns));
-        Ok(Prepared::Ready(Box::new(CopyEncoder::new(
-            number,
-            table.to_string(),
-            columns,
-            missing_null,
-        ))))
+        Ok(Prepared::Ready(Box::new(CopyEncoder::new(number, table.to_string(), columns, missing_null))))
     }
 
     /// The number of a target: that of an equal one that flushes may still carry, or the next.
@@ -176,19 +145,11 @@ impl TimescaleSink {
 
     async fn write_once(&mut self, flush: &Flush, claims: &[Claim]) -> Result<(), WriteError> {
         let mut connection = self.take().await.map_err(WriteError::Failed)?;
-        let mut result = write::attempt(
-            &mut connection,
-            self.pipeline(),
-            &self.targets,
-            flush,
-            claims,
-        )
-        .await;
+        let mut result = write::attempt(&mut connection, self.pipeline(), &self.targets, flush, claims).await;
         if let Err(WriteError::Refused(refusal)) = &mut result
             && refusal.line.is_none()
             && connection.recover().await
-            && let Ok(Some((segment, line))) =
-                locate::locate(&mut connection, &self.targets, flush).await
+            && let Ok(Some((segment, line))) = locate::locate(&mut connection, &self.targets, flush).await
         {
             (refusal.segment, refusal.line) = (segment, Some(line));
         }
@@ -210,10 +171,7 @@ impl TimescaleSink {
         let mut result = position::read(&mut connection, self.pipeline(), lanes).await;
         if failure_of(&result) == Some(Kind::DatabaseBusy) && connection.recover().await {
             for &former in &self.former {
-                tracing::warn!(
-                    pid = former.pid,
-                    "a former database session may still hold positions: ending it"
-                );
+                tracing::warn!(pid = former.pid, "a former database session may still hold positions: ending it");
                 connection.terminate(former).await?;
             }
             result = position::read(&mut connection, self.pipeline(), lanes).await;
@@ -238,10 +196,7 @@ fn target(table: &bind::Table, columns: &[Bound]) -> Target {
     Target {
         name: table.to_string(),
         table: table.name.clone(),
-        copy_sql: format!(
-            "COPY {into} ({}) FROM STDIN (FORMAT binary)",
-            names.join(", ")
-        ),
+        copy_sql: format!("COPY {into} ({}) FROM STDIN (FORMAT binary)", names.join(", ")),
     }
 }
 
@@ -264,10 +219,7 @@ impl Sink for TimescaleSink {
         })
     }
 
-    fn claim<'a>(
-        &'a mut self,
-        requests: &'a [ClaimRequest],
-    ) -> BoxFuture<'a, Result<Vec<Claimed>>> {
+    fn claim<'a>(&'a mut self, requests: &'a [ClaimRequest]) -> BoxFuture<'a, Result<Vec<Claimed>>> {
         Box::pin(async move {
             let mut connection = self.take().await?;
             let result = position::claim(&mut connection, self.pipeline(), requests).await;
@@ -276,28 +228,17 @@ impl Sink for TimescaleSink {
         })
     }
 
-    fn write<'a>(
-        &'a mut self,
-        flush: &'a Flush,
-        claims: &'a [Claim],
-    ) -> BoxFuture<'a, Result<(), WriteError>> {
+    fn write<'a>(&'a mut self, flush: &'a Flush, claims: &'a [Claim]) -> BoxFuture<'a, Result<(), WriteError>> {
         Box::pin(async move {
             if flush.segments.len() != claims.len() {
-                let message = format!(
-                    "a flush of {} segments came with {} claims",
-                    flush.segments.len(),
-                    claims.len()
-                );
+                let message = format!("a flush of {} segments came with {} claims", flush.segments.len(), claims.len());
                 return Err(WriteError::Failed(Error::new(Kind::Internal, message)));
             }
             self.write_once(flush, claims).await
         })
     }
 
-    fn positions<'a>(
-        &'a mut self,
-        lanes: &'a [Lane],
-    ) -> BoxFuture<'a, Result<Vec<Option<PositionRow>>>> {
+    fn positions<'a>(&'a mut self, lanes: &'a [Lane]) -> BoxFuture<'a, Result<Vec<Option<PositionRow>>>> {
         Box::pin(self.read_positions(lanes))
     }
 

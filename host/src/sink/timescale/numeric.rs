@@ -23,10 +23,7 @@ impl NumericEncoder {
     pub fn decimal(&mut self, value: i128, scale: i8, out: &mut Vec<u8>) {
         self.print(value.unsigned_abs());
         // A negative scale means zeros before the point.
-        self.text.extend(std::iter::repeat_n(
-            b'0',
-            usize::from(scale.min(0).unsigned_abs()),
-        ));
+        self.text.extend(std::iter::repeat_n(b'0', usize::from(scale.min(0).unsigned_abs())));
         self.encode(value < 0, scale.max(0).unsigned_abs().into(), out);
     }
 
@@ -67,20 +64,11 @@ impl NumericEncoder {
         let whole = self.text.len().saturating_sub(scale);
         let behind = scale.max(self.text.len() - whole);
         self.digits.clear();
-        self.digits.extend(std::iter::repeat_n(
-            b'0',
-            whole.next_multiple_of(GROUP) - whole,
-        ));
+        self.digits.extend(std::iter::repeat_n(b'0', whole.next_multiple_of(GROUP) - whole));
         self.digits.extend(self.text.iter().take(whole));
-        self.digits.extend(std::iter::repeat_n(
-            b'0',
-            scale.saturating_sub(self.text.len()),
-        ));
+        self.digits.extend(std::iter::repeat_n(b'0', scale.saturating_sub(self.text.len())));
         self.digits.extend(self.text.iter().skip(whole));
-        self.digits.extend(std::iter::repeat_n(
-            b'0',
-            behind.next_multiple_of(GROUP) - behind,
-        ));
+        self.digits.extend(std::iter::repeat_n(b'0', behind.next_multiple_of(GROUP) - behind));
 
         let groups = || self.digits.chunks_exact(GROUP).map(group);
         let leading = groups().take_while(|&group| group == 0).count();
@@ -91,13 +79,7 @@ impl NumericEncoder {
         if used == 0 {
             return header(0, 0, POSITIVE, scale as u16, out);
         }
-        header(
-            used as u16,
-            weight,
-            if negative { NEGATIVE } else { POSITIVE },
-            scale as u16,
-            out,
-        );
+        header(used as u16, weight, if negative { NEGATIVE } else { POSITIVE }, scale as u16, out);
         for group in groups().skip(leading).take(used) {
             out.extend_from_slice(&group.to_be_bytes());
         }
@@ -105,9 +87,7 @@ impl NumericEncoder {
 }
 
 fn group(digits: &[u8]) -> u16 {
-    digits
-        .iter()
-        .fold(0, |sum, &digit| sum * 10 + u16::from(digit - b'0'))
+    digits.iter().fold(0, |sum, &digit| sum * 10 + u16::from(digit - b'0'))
 }
 
 fn header(groups: u16, weight: i16, sign: u16, scale: u16, out: &mut Vec<u8>) {
@@ -143,56 +123,30 @@ mod tests {
     fn words(encode: impl FnOnce(&mut NumericEncoder, &mut Vec<u8>)) -> Vec<u16> {
         let mut out = Vec::new();
         encode(&mut NumericEncoder::default(), &mut out);
-        out.chunks_exact(2)
-            .map(|pair| {
-                pair.iter()
-                    .fold(0, |word, &byte| word << 8 | u16::from(byte))
-            })
-            .collect()
+        out.chunks_exact(2).map(|pair| pair.iter().fold(0, |word, &byte| word << 8 | u16::from(byte))).collect()
     }
 
     #[test]
     fn decimals_become_groups_of_four_digits() {
         // groups, weight, sign, scale, digits; each checked against `numeric_send`
-        assert_eq!(
-            words(|n, out| n.decimal(12_345, 2, out)),
-            [2, 0, 0, 2, 123, 4500]
-        );
-        assert_eq!(
-            words(|n, out| n.decimal(-12_345, 2, out)),
-            [2, 0, 0x4000, 2, 123, 4500]
-        );
+        assert_eq!(words(|n, out| n.decimal(12_345, 2, out)), [2, 0, 0, 2, 123, 4500]);
+        assert_eq!(words(|n, out| n.decimal(-12_345, 2, out)), [2, 0, 0x4000, 2, 123, 4500]);
         assert_eq!(words(|n, out| n.decimal(0, 3, out)), [0, 0, 0, 3]);
-        assert_eq!(
-            words(|n, out| n.decimal(1, 5, out)),
-            [1, 0xfffe, 0, 5, 1000]
-        );
+        assert_eq!(words(|n, out| n.decimal(1, 5, out)), [1, 0xfffe, 0, 5, 1000]);
         assert_eq!(words(|n, out| n.decimal(10_000, 0, out)), [1, 1, 0, 0, 1]);
         assert_eq!(words(|n, out| n.decimal(7, -5, out)), [1, 1, 0, 0, 70]);
-        assert_eq!(
-            words(|n, out| n.integer(i64::MIN, out)),
-            [5, 4, 0x4000, 0, 922, 3372, 368, 5477, 5808]
-        );
+        assert_eq!(words(|n, out| n.integer(i64::MIN, out)), [5, 4, 0x4000, 0, 922, 3372, 368, 5477, 5808]);
     }
 
     #[test]
     fn doubles_become_their_shortest_decimal() {
         assert_eq!(words(|n, out| n.float(0.1, out)), [1, 0xffff, 0, 1, 1000]);
-        assert_eq!(
-            words(|n, out| n.float(-1.5, out)),
-            [2, 0, 0x4000, 1, 1, 5000]
-        );
+        assert_eq!(words(|n, out| n.float(-1.5, out)), [2, 0, 0x4000, 1, 1, 5000]);
         assert_eq!(words(|n, out| n.float(1e20, out)), [1, 5, 0, 0, 1]);
         assert_eq!(words(|n, out| n.float(-0.0, out)), [0, 0, 0, 0]);
         assert_eq!(words(|n, out| n.float(f64::NAN, out)), [0, 0, 0xC000, 0]);
-        assert_eq!(
-            words(|n, out| n.float(f64::INFINITY, out)),
-            [0, 0, 0xD000, 0]
-        );
-        assert_eq!(
-            words(|n, out| n.float(f64::NEG_INFINITY, out)),
-            [0, 0, 0xF000, 0]
-        );
+        assert_eq!(words(|n, out| n.float(f64::INFINITY, out)), [0, 0, 0xD000, 0]);
+        assert_eq!(words(|n, out| n.float(f64::NEG_INFINITY, out)), [0, 0, 0xF000, 0]);
     }
 
     #[test]
@@ -205,14 +159,8 @@ mod tests {
         assert!(!fits(100, 0, 4, 2), "100 in numeric(4,2)");
         assert!(fits(0, 0, 2, 5), "0 in numeric(2,5)");
         assert!(!fits(1, 0, 2, 5), "1 in numeric(2,5)");
-        assert!(
-            fits(99_949, 0, 3, -2),
-            "99949 rounds to 99900 in numeric(3,-2)"
-        );
-        assert!(
-            !fits(99_950, 0, 3, -2),
-            "99950 rounds to 100000 in numeric(3,-2)"
-        );
+        assert!(fits(99_949, 0, 3, -2), "99949 rounds to 99900 in numeric(3,-2)");
+        assert!(!fits(99_950, 0, 3, -2), "99950 rounds to 100000 in numeric(3,-2)");
         assert!(fits(i128::MAX, 0, 1000, 0));
         assert!(!fits(i128::MIN, 38, 0, 0));
     }

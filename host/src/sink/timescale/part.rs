@@ -28,32 +28,15 @@ pub struct Part<'a> {
 /// The flush by table; segments without rows are in no part.
 pub fn parts<'a>(flush: &'a Flush, targets: &'a [Target]) -> Result<Vec<Part<'a>>, Error> {
     let mut parts: Vec<(usize, Part<'a>)> = Vec::new();
-    for (at, segment) in flush
-        .segments
-        .iter()
-        .enumerate()
-        .filter(|(_, segment)| !segment.lines.is_empty())
-    {
+    for (at, segment) in flush.segments.iter().enumerate().filter(|(_, segment)| !segment.lines.is_empty()) {
         if let Some((_, part)) = parts.iter_mut().find(|(table, _)| *table == segment.table) {
             part.segments.push((at, segment));
             continue;
         }
         let target = targets.get(segment.table).ok_or_else(|| {
-            Error::new(
-                Kind::Internal,
-                format!(
-                    "segment of {} is for unknown table {}",
-                    segment.lane, segment.table
-                ),
-            )
+            Error::new(Kind::Internal, format!("segment of {} is for unknown table {}", segment.lane, segment.table))
         })?;
-        parts.push((
-            segment.table,
-            Part {
-                target,
-                segments: vec![(at, segment)],
-            },
-        ));
+        parts.push((segment.table, Part { target, segments: vec![(at, segment)] }));
     }
     Ok(parts.into_iter().map(|(_, part)| part).collect())
 }
@@ -87,35 +70,20 @@ pub fn refuse(part: &Part<'_>, cause: &Cause) -> WriteError {
     };
     let code = said.code().code();
     let context = refusal::copy_context(said, &part.target.table);
-    let lines = part
-        .segments
-        .iter()
-        .map(|(at, segment)| (*at, segment.lines.len()));
+    let lines = part.segments.iter().map(|(at, segment)| (*at, segment.lines.len()));
     if sqlstate::kind(code) == Kind::RecordRefused {
-        let place = context
-            .as_ref()
-            .and_then(|context| refusal::place(context.line, lines));
+        let place = context.as_ref().and_then(|context| refusal::place(context.line, lines));
         return WriteError::Refused(Refusal {
-            segment: place
-                .or(part.segments.first().map(|(at, _)| (*at, 0)))
-                .unwrap_or_default()
-                .0,
+            segment: place.or(part.segments.first().map(|(at, _)| (*at, 0))).unwrap_or_default().0,
             line: place.map(|(_, line)| line),
-            column: said
-                .column()
-                .or(context.and_then(|context| context.column))
-                .map(str::to_owned),
+            column: said.column().or(context.and_then(|context| context.column)).map(str::to_owned),
             sqlstate: code.to_owned(),
             message: failure::words(said),
         });
     }
     // Widths that the server does not expect mean that a column has changed its type since it was bound.
     if code == "08P01" && context.is_some() {
-        let message = format!(
-            "table {} has changed: {}",
-            part.target.name,
-            failure::sentence(said)
-        );
+        let message = format!("table {} has changed: {}", part.target.name, failure::sentence(said));
         return WriteError::Failed(Error::new(Kind::TableMismatch, message));
     }
     plain(&format!("copy rows to table {}", part.target.name), cause)

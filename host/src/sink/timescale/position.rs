@@ -28,11 +28,7 @@ pub struct Pipeline<'a> {
 }
 
 /// Claims lanes in one transaction: all or none.
-pub async fn claim(
-    connection: &mut Connection,
-    of: Pipeline<'_>,
-    requests: &[ClaimRequest],
-) -> Result<Vec<Claimed>> {
+pub async fn claim(connection: &mut Connection, of: Pipeline<'_>, requests: &[ClaimRequest]) -> Result<Vec<Claimed>> {
     let claimed = try_claim(connection, of, requests).await;
     claimed.map_err(|e| failure::error(format!("claim lanes of pipeline {}", of.name), &e))?
 }
@@ -43,14 +39,8 @@ async fn try_claim(
     requests: &[ClaimRequest],
 ) -> Result<Result<Vec<Claimed>>, tokio_postgres::Error> {
     let schema = quote(of.schema);
-    let topics: Vec<&str> = requests
-        .iter()
-        .map(|request| &*request.lane.topic)
-        .collect();
-    let partitions: Vec<i32> = requests
-        .iter()
-        .map(|request| request.lane.partition)
-        .collect();
+    let topics: Vec<&str> = requests.iter().map(|request| &*request.lane.topic).collect();
+    let partitions: Vec<i32> = requests.iter().map(|request| request.lane.partition).collect();
     let starts: Vec<Option<i64>> = requests.iter().map(|request| request.start).collect();
     let tokens: Vec<Uuid> = requests.iter().map(|_| Uuid::new_v4()).collect();
     // A new row has epoch 0, which nobody holds; the claim itself makes it 1.
@@ -75,10 +65,7 @@ async fn try_claim(
     // Awaited alone: what follows a BEGIN that failed would commit by itself.
     client.batch_execute(BEGIN).await?;
     let (inserted, locked, taken, decisions) = join4(
-        client.execute(
-            &insert,
-            &[&of.name, &topics, &partitions, &starts, &tokens, &of.owner],
-        ),
+        client.execute(&insert, &[&of.name, &topics, &partitions, &starts, &tokens, &of.owner]),
         client.query(&lock, &[&of.name, &topics, &partitions]),
         client.query(&take, &[&of.name, &topics, &partitions, &tokens, &of.owner]),
         read_decisions(connection, of, requests),
@@ -87,17 +74,8 @@ async fn try_claim(
     inserted?;
     locked?;
     let (rows, decisions) = (taken?, decisions?);
-    let claimed: Result<Vec<Claimed>> = requests
-        .iter()
-        .map(|request| held(request, &rows, &decisions))
-        .collect();
-    client
-        .batch_execute(if claimed.is_ok() {
-            "COMMIT"
-        } else {
-            "ROLLBACK"
-        })
-        .await?;
+    let claimed: Result<Vec<Claimed>> = requests.iter().map(|request| held(request, &rows, &decisions)).collect();
+    client.batch_execute(if claimed.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
     Ok(claimed)
 }
 
@@ -107,11 +85,7 @@ async fn read_decisions(
     of: Pipeline<'_>,
     requests: &[ClaimRequest],
 ) -> Result<Vec<Row>, tokio_postgres::Error> {
-    let asking: Vec<&Lane> = requests
-        .iter()
-        .filter(|request| request.decisions)
-        .map(|request| &request.lane)
-        .collect();
+    let asking: Vec<&Lane> = requests.iter().filter(|request| request.decisions).map(|request| &request.lane).collect();
     if asking.is_empty() {
         return Ok(Vec::new());
     }
@@ -126,18 +100,13 @@ async fn read_decisions(
            AND d.at_offset >= p.start_offset AND d.at_offset < p.next_offset
          ORDER BY d.topic, d.partition, d.at_offset"
     );
-    connection
-        .client
-        .query(&sql, &[&of.name, &topics, &partitions])
-        .await
+    connection.client.query(&sql, &[&of.name, &topics, &partitions]).await
 }
 
 /// The claim that answers a request.
 fn held(request: &ClaimRequest, rows: &[Row], decisions: &[Row]) -> Result<Claimed> {
     let lane = &request.lane;
-    let mine = |row: &&Row| {
-        row.get::<_, &str>(0) == &*lane.topic && row.get::<_, i32>(1) == lane.partition
-    };
+    let mine = |row: &&Row| row.get::<_, &str>(0) == &*lane.topic && row.get::<_, i32>(1) == lane.partition;
     let Some(row) = rows.iter().find(mine) else {
         return Ok(Claimed::NoPosition(lane.clone()));
     };
@@ -149,27 +118,17 @@ fn held(request: &ClaimRequest, rows: &[Row], decisions: &[Row]) -> Result<Claim
         start_offset: row.get(5),
         records: row.get::<_, i64>(6) as u64,
         rows: row.get::<_, i64>(7) as u64,
-        decisions: decisions
-            .iter()
-            .filter(mine)
-            .map(|row| decision(lane, row))
-            .collect::<Result<_>>()?,
+        decisions: decisions.iter().filter(mine).map(|row| decision(lane, row)).collect::<Result<_>>()?,
     }))
 }
 
 fn decision(lane: &Lane, row: &Row) -> Result<Decision> {
     let (offset, kind): (i64, &str) = (row.get(2), row.get(3));
     let kind = DecisionKind::parse(kind).ok_or_else(|| {
-        let message =
-            format!("decision {kind} at offset {offset} of {lane} is none that this weir knows");
+        let message = format!("decision {kind} at offset {offset} of {lane} is none that this weir knows");
         Error::new(Kind::SchemaVersion, message)
     })?;
-    Ok(Decision {
-        offset,
-        kind,
-        stage: Stage::from_number(row.get(4)),
-        detail: row.get(5),
-    })
+    Ok(Decision { offset, kind, stage: Stage::from_number(row.get(4)), detail: row.get(5) })
 }
 
 /// Locks the rows of lanes in their order.
@@ -182,11 +141,7 @@ fn lock_sql(schema: &str) -> String {
 }
 
 /// Reads positions after every transaction that holds them has ended.
-pub async fn read(
-    connection: &mut Connection,
-    of: Pipeline<'_>,
-    lanes: &[Lane],
-) -> Result<Vec<Option<PositionRow>>> {
+pub async fn read(connection: &mut Connection, of: Pipeline<'_>, lanes: &[Lane]) -> Result<Vec<Option<PositionRow>>> {
     let topics: Vec<&str> = lanes.iter().map(|lane| &*lane.topic).collect();
     let partitions: Vec<i32> = lanes.iter().map(|lane| lane.partition).collect();
     let wait_ms = DATABASE_POSITION_WAIT_MAX.as_millis();
@@ -195,29 +150,19 @@ pub async fn read(
         let lock = connection.prepare(&lock_sql(&quote(of.schema))).await?;
         let client = &connection.client;
         client.batch_execute(&begin).await?;
-        let rows = client
-            .query(&lock, &[&of.name, &topics, &partitions])
-            .await?;
+        let rows = client.query(&lock, &[&of.name, &topics, &partitions]).await?;
         client.batch_execute("COMMIT").await?;
         Ok(rows)
     }
     .await;
-    let rows = result
-        .map_err(|e| failure::error(format!("read the positions of pipeline {}", of.name), &e))?;
+    let rows = result.map_err(|e| failure::error(format!("read the positions of pipeline {}", of.name), &e))?;
     Ok(lanes.iter().map(|lane| position(lane, &rows)).collect())
 }
 
 fn position(lane: &Lane, rows: &[Row]) -> Option<PositionRow> {
-    let mine = |row: &&Row| {
-        row.get::<_, &str>(0) == &*lane.topic && row.get::<_, i32>(1) == lane.partition
-    };
+    let mine = |row: &&Row| row.get::<_, &str>(0) == &*lane.topic && row.get::<_, i32>(1) == lane.partition;
     let row = rows.iter().find(mine)?;
-    Some(PositionRow {
-        epoch: row.get(2),
-        token: row.get(3),
-        next_offset: row.get(4),
-        owner: row.get(5),
-    })
+    Some(PositionRow { epoch: row.get(2), token: row.get(3), next_offset: row.get(4), owner: row.get(5) })
 }
 
 /// The parameters of an advance: one entry per lane, in lane order.

@@ -43,11 +43,8 @@ fn row_bytes(data: &[u8]) -> Option<usize> {
 /// The bytes that these lines take.
 pub fn span(data: &[u8], lines: &Range<usize>) -> Option<Range<usize>> {
     let mut rows = rows(data);
-    let mut bytes = |count: usize| {
-        rows.by_ref()
-            .take(count)
-            .try_fold((0, 0), |(n, sum), row| Some((n + 1, sum + row.len())))
-    };
+    let mut bytes =
+        |count: usize| rows.by_ref().take(count).try_fold((0, 0), |(n, sum), row| Some((n + 1, sum + row.len())));
     let (skipped, start) = bytes(lines.start)?;
     let (taken, length) = bytes(lines.len())?;
     (skipped == lines.start && taken == lines.len()).then_some(start..start + length)
@@ -56,13 +53,9 @@ pub fn span(data: &[u8], lines: &Range<usize>) -> Option<Range<usize>> {
 /// Takes all rows of the record at `offset` out of a segment. Errors: [`Kind::Internal`], and nothing is taken, when
 /// the segment's data does not hold the rows that its lines promise.
 pub fn withdraw(segment: &mut Segment, offset: i64) -> Result<()> {
-    let lines = segment.lines.partition_point(|&o| o < offset)
-        ..segment.lines.partition_point(|&o| o <= offset);
+    let lines = segment.lines.partition_point(|&o| o < offset)..segment.lines.partition_point(|&o| o <= offset);
     let bytes = span(&segment.data, &lines).ok_or_else(|| {
-        Error::new(
-            Kind::Internal,
-            format!("segment of {} has no encoded lines {lines:?}", segment.lane),
-        )
+        Error::new(Kind::Internal, format!("segment of {} has no encoded lines {lines:?}", segment.lane))
     })?;
     segment.data.drain(bytes);
     segment.lines.drain(lines);
@@ -77,10 +70,7 @@ mod tests {
 
     /// Rows of two cells: one byte and null.
     fn encoded(values: &[u8]) -> Vec<u8> {
-        values
-            .iter()
-            .flat_map(|&value| [0, 2, 0, 0, 0, 1, value, 0xff, 0xff, 0xff, 0xff])
-            .collect()
+        values.iter().flat_map(|&value| [0, 2, 0, 0, 0, 1, value, 0xff, 0xff, 0xff, 0xff]).collect()
     }
 
     fn segment() -> Segment {
@@ -93,30 +83,17 @@ mod tests {
     #[test]
     fn rows_come_out_one_by_one() {
         let data = encoded(&[7, 8]);
-        assert_eq!(
-            rows(&data).collect::<Vec<_>>(),
-            [encoded(&[7]), encoded(&[8])]
-        );
-        assert_eq!(
-            rows(data.get(..15).unwrap()).count(),
-            1,
-            "half a row is none"
-        );
+        assert_eq!(rows(&data).collect::<Vec<_>>(), [encoded(&[7]), encoded(&[8])]);
+        assert_eq!(rows(data.get(..15).unwrap()).count(), 1, "half a row is none");
     }
 
     #[test]
     fn all_rows_of_the_record_are_withdrawn() {
         let mut segment = segment();
         withdraw(&mut segment, 12).unwrap();
-        assert_eq!(
-            (&*segment.lines, &segment.data),
-            (&[10, 15][..], &encoded(&[1, 5]))
-        );
+        assert_eq!((&*segment.lines, &segment.data), (&[10, 15][..], &encoded(&[1, 5])));
         withdraw(&mut segment, 15).unwrap();
-        assert_eq!(
-            (&*segment.lines, &segment.data),
-            (&[10][..], &encoded(&[1]))
-        );
+        assert_eq!((&*segment.lines, &segment.data), (&[10][..], &encoded(&[1])));
     }
 
     #[test]

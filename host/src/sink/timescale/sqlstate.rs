@@ -55,9 +55,7 @@ const CLASSES: &[(&str, Kind)] = &[
 pub fn kind(code: &str) -> Kind {
     let exact = CODES.iter().find(|(known, _)| *known == code);
     let class = || CLASSES.iter().find(|(class, _)| code.starts_with(class));
-    exact
-        .or_else(class)
-        .map_or(Kind::TableMismatch, |&(_, kind)| kind)
+    exact.or_else(class).map_or(Kind::TableMismatch, |&(_, kind)| kind)
 }
 
 #[cfg(test)]

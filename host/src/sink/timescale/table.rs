@@ -69,22 +69,13 @@ impl TableName {
         }
         let mut parts = parts.into_iter();
         match (parts.next(), parts.next(), parts.next()) {
-            (Some(table), None, None) if !quoted && !table.is_empty() => Ok(TableName {
-                schema: None,
-                table,
-            }),
-            (Some(schema), Some(table), None)
-                if !quoted && !schema.is_empty() && !table.is_empty() =>
-            {
-                Ok(TableName {
-                    schema: Some(schema),
-                    table,
-                })
+            (Some(table), None, None) if !quoted && !table.is_empty() => Ok(TableName { schema: None, table }),
+            (Some(schema), Some(table), None) if !quoted && !schema.is_empty() && !table.is_empty() => {
+                Ok(TableName { schema: Some(schema), table })
             }
             _ => {
-                let message = format!(
-                    "`table.name.format` is \"{format}\", which is no table name: write table or schema.table"
-                );
+                let message =
+                    format!("`table.name.format` is \"{format}\", which is no table name: write table or schema.table");
                 Err(Error::new(Kind::TableMissing, message))
             }
         }
@@ -129,19 +120,12 @@ pub async fn read(connection: &Connection, name: &TableName) -> Result<Option<Ta
     let client = &connection.client;
     let sql = "SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)";
-    let Some(row) = client
-        .query_opt(sql, &[&name.sql()])
-        .await
-        .map_err(failed)?
-    else {
+    let Some(row) = client.query_opt(sql, &[&name.sql()]).await.map_err(failed)? else {
         return Ok(None);
     };
-    let (oid, schema, table, relkind): (Oid, String, String, &str) =
-        (row.get(0), row.get(1), row.get(2), row.get(3));
+    let (oid, schema, table, relkind): (Oid, String, String, &str) = (row.get(0), row.get(1), row.get(2), row.get(3));
     if !matches!(relkind, "r" | "p" | "f") {
-        let message = format!(
-            "{name} is no table that rows can be copied into, but a view or the like: name a table"
-        );
+        let message = format!("{name} is no table that rows can be copied into, but a view or the like: name a table");
         return Err(Error::new(Kind::TableMismatch, message));
     }
     let rows = client.query(COLUMNS_SQL, &[&oid]).await.map_err(failed)?;
@@ -157,11 +141,7 @@ pub async fn read(connection: &Connection, name: &TableName) -> Result<Option<Ta
             _ => Filled::ByIdentity,
         },
     });
-    Ok(Some(Table {
-        schema,
-        name: table,
-        columns: columns.collect(),
-    }))
+    Ok(Some(Table { schema, name: table, columns: columns.collect() }))
 }
 
 /// The error for a table that is not there and may not be made.
@@ -190,11 +170,7 @@ pub fn columns(listed: &[Field], sample: &[Field], outputs: &[Field]) -> Vec<Fie
         return listed.to_vec();
     }
     let mut columns: Vec<Field> = Vec::new();
-    for field in sample
-        .iter()
-        .chain(outputs)
-        .filter(|field| !field.path.is_meta())
-    {
+    for field in sample.iter().chain(outputs).filter(|field| !field.path.is_meta()) {
         match columns.iter_mut().find(|column| column.path == field.path) {
             Some(column) => column.kind = field.kind,
             None => columns.push(field.clone()),
@@ -207,11 +183,7 @@ impl Plan<'_> {
     /// Refuses what the database would refuse with words that do not name the settings.
     fn check(&self) -> Result<()> {
         let invalid = |message: String| Err(Error::new(Kind::TableMismatch, message));
-        if let Some(field) = self
-            .columns
-            .iter()
-            .find(|field| field.path.as_str().len() > IDENTIFIER_BYTES_MAX)
-        {
+        if let Some(field) = self.columns.iter().find(|field| field.path.as_str().len() > IDENTIFIER_BYTES_MAX) {
             let (name, bytes) = (&field.path, field.path.as_str().len());
             return invalid(format!(
                 "table {} cannot be made: column name \"{name}\" has {bytes} bytes, but PostgreSQL takes \
@@ -222,11 +194,7 @@ impl Plan<'_> {
         let Some(time) = self.time_column else {
             return Ok(());
         };
-        match self
-            .columns
-            .iter()
-            .find(|field| field.path.as_str() == time)
-        {
+        match self.columns.iter().find(|field| field.path.as_str() == time) {
             None => invalid(format!(
                 "table {} cannot be made: `timescale.time.column` is \"{time}\", but neither records nor transforms \
                  have such a field: name one of theirs",
@@ -244,16 +212,8 @@ impl Plan<'_> {
     /// `CREATE TABLE` for it.
     fn sql(&self) -> String {
         let column = |field: &Field| {
-            let not_null = if self.time_column == Some(field.path.as_str()) {
-                " NOT NULL"
-            } else {
-                ""
-            };
-            format!(
-                "{} {}{not_null}",
-                quote(field.path.as_str()),
-                created(field.kind)
-            )
+            let not_null = if self.time_column == Some(field.path.as_str()) { " NOT NULL" } else { "" };
+            format!("{} {}{not_null}", quote(field.path.as_str()), created(field.kind))
         };
         let mut columns: Vec<String> = self.columns.iter().map(column).collect();
         if self.coordinates {
@@ -261,11 +221,7 @@ impl Plan<'_> {
             columns.push(format!("{} integer", quote(bind::PARTITION)));
             columns.push(format!("{} bigint", quote(bind::OFFSET)));
         }
-        format!(
-            "CREATE TABLE IF NOT EXISTS {} ({})",
-            self.name.sql(),
-            columns.join(", ")
-        )
+        format!("CREATE TABLE IF NOT EXISTS {} ({})", self.name.sql(), columns.join(", "))
     }
 
     /// Makes the table, and a hypertable of it where the extension is there. Harmless where another worker was
@@ -278,23 +234,15 @@ impl Plan<'_> {
         );
         let sql = self.sql();
         let partition = match self.time_column {
-            Some(time) => {
-                hypertable::sql(connection, &self.name.sql(), time, self.chunk_interval).await?
-            }
+            Some(time) => hypertable::sql(connection, &self.name.sql(), time, self.chunk_interval).await?,
             None => None,
         };
-        let statements = format!(
-            "BEGIN;\n{lock};\n{sql};\n{}COMMIT",
-            partition.as_deref().unwrap_or_default()
-        );
+        let statements = format!("BEGIN;\n{lock};\n{sql};\n{}COMMIT", partition.as_deref().unwrap_or_default());
         if let Err(e) = connection.client.batch_execute(&statements).await {
             let failed = failure::error(format!("create table {}", self.name), &e);
             connection.recover().await;
             return Err(if failed.kind() == Kind::DatabaseRights {
-                Error::new(
-                    Kind::DatabaseRights,
-                    format!("{failed}; run this as a user who may:\n{sql};"),
-                )
+                Error::new(Kind::DatabaseRights, format!("{failed}; run this as a user who may:\n{sql};"))
             } else {
                 failed
             });

@@ -10,18 +10,13 @@ use super::super::url;
 use super::*;
 
 fn testdata(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("src/sink/timescale/testdata")
-        .join(file)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sink/timescale/testdata").join(file)
 }
 
 /// The settings of a URL whose `sslrootcert` is a file of `testdata`, where one is named.
 fn client(mode: &str, root: Option<&str>) -> Result<ClientConfig> {
     let root = root.map(|file| format!("&sslrootcert={}", testdata(file).display()));
-    let url = format!(
-        "postgres://db.example/m?sslmode={mode}{}",
-        root.unwrap_or_default()
-    );
+    let url = format!("postgres://db.example/m?sslmode={mode}{}", root.unwrap_or_default());
     client_config(&url::parse(&url)?)
 }
 
@@ -66,11 +61,7 @@ fn each_mode_accepts_the_servers_that_it_should() {
         ("verify-full", right, "db.example"),
     ];
     for (mode, root, host) in accepted {
-        assert_eq!(
-            handshake(mode, root, host),
-            Ok(()),
-            "{mode} {root:?} {host}"
-        );
+        assert_eq!(handshake(mode, root, host), Ok(()), "{mode} {root:?} {host}");
     }
 }
 
@@ -87,10 +78,7 @@ fn an_untrusted_root_is_refused() {
 fn another_name_is_refused_where_names_are_verified() {
     let refused = handshake("verify-full", Some("root.pem"), "elsewhere.example");
     let sentence = refused.unwrap_err().to_string();
-    assert!(
-        sentence.contains("not valid for name \"elsewhere.example\""),
-        "{sentence}"
-    );
+    assert!(sentence.contains("not valid for name \"elsewhere.example\""), "{sentence}");
 }
 
 #[test]
@@ -102,9 +90,7 @@ fn files_that_cannot_be_used_are_named() {
     assert!(error.to_string().starts_with(&sentence), "{error}");
     let key = testdata("server-key.pem").display().to_string();
     assert_eq!(
-        client("verify-ca", Some("server-key.pem"))
-            .unwrap_err()
-            .to_string(),
+        client("verify-ca", Some("server-key.pem")).unwrap_err().to_string(),
         format!("the file {key} of connection.url holds no certificate in PEM form")
     );
 }

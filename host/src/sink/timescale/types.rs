@@ -124,27 +124,12 @@ mod tests {
 
     #[test]
     fn bounds_come_out_of_type_modifiers() {
-        assert_eq!(
-            ColumnType::of(1043, 14, false),
-            Some(ColumnType::Text(Some(10)))
-        );
-        assert_eq!(
-            ColumnType::of(1043, -1, false),
-            Some(ColumnType::Text(None))
-        );
-        assert_eq!(
-            ColumnType::of(1700, -1, false),
-            Some(ColumnType::Numeric(None))
-        );
+        assert_eq!(ColumnType::of(1043, 14, false), Some(ColumnType::Text(Some(10))));
+        assert_eq!(ColumnType::of(1043, -1, false), Some(ColumnType::Text(None)));
+        assert_eq!(ColumnType::of(1700, -1, false), Some(ColumnType::Numeric(None)));
         // numeric(10,2) and, since PostgreSQL 15, numeric(3,-2)
-        assert_eq!(
-            ColumnType::of(1700, (10 << 16 | 2) + 4, false),
-            Some(ColumnType::Numeric(Some((10, 2))))
-        );
-        assert_eq!(
-            ColumnType::of(1700, (3 << 16 | 0x7fe) + 4, false),
-            Some(ColumnType::Numeric(Some((3, -2))))
-        );
+        assert_eq!(ColumnType::of(1700, (10 << 16 | 2) + 4, false), Some(ColumnType::Numeric(Some((10, 2)))));
+        assert_eq!(ColumnType::of(1700, (3 << 16 | 0x7fe) + 4, false), Some(ColumnType::Numeric(Some((3, -2)))));
     }
 
     #[test]
@@ -158,17 +143,10 @@ mod tests {
     #[test]
     fn a_field_of_known_kind_is_taken_only_without_loss() {
         assert_eq!(ColumnType::Float8.takes(Kind::Int64), Some(Kind::Float64));
-        assert_eq!(
-            ColumnType::Numeric(None).takes(Kind::Float64),
-            Some(Kind::Float64)
-        );
+        assert_eq!(ColumnType::Numeric(None).takes(Kind::Float64), Some(Kind::Float64));
         assert_eq!(ColumnType::Jsonb.takes(Kind::Text), Some(Kind::Json));
         assert_eq!(ColumnType::Int8.takes(Kind::Float64), None);
-        assert_eq!(
-            ColumnType::Timestamp.takes(Kind::Int64),
-            None,
-            "an epoch number may be ms or µs"
-        );
+        assert_eq!(ColumnType::Timestamp.takes(Kind::Int64), None, "an epoch number may be ms or µs");
         assert_eq!(ColumnType::Text(None).takes(Kind::Float64), None);
     }
 }

@@ -56,9 +56,7 @@ pub fn parse(url: &str) -> Result<Address> {
         Some(rest) => (true, rest),
         None => (false, url),
     };
-    let rest = ["postgres://", "postgresql://"]
-        .into_iter()
-        .find_map(|scheme| rest.strip_prefix(scheme));
+    let rest = ["postgres://", "postgresql://"].into_iter().find_map(|scheme| rest.strip_prefix(scheme));
     let rest = rest.ok_or_else(|| {
         invalid("it begins with neither postgres:// nor jdbc:postgresql://, as in postgres://user@host:5432/database")
     })?;
@@ -73,9 +71,7 @@ pub fn parse(url: &str) -> Result<Address> {
     }
     let mut config: Config = format!("postgres://{place}?{}", passed.join("&"))
         .parse()
-        .map_err(|e: tokio_postgres::Error| {
-            Error::caused(Kind::Config, "connection.url cannot be read", e)
-        })?;
+        .map_err(|e: tokio_postgres::Error| Error::caused(Kind::Config, "connection.url cannot be read", e))?;
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         config.host("localhost");
     }
@@ -88,26 +84,18 @@ fn parameter(name: &str, value: &str, jdbc: bool) -> Result<Option<String>> {
         return Ok(Some(format!("{name}={value}")));
     }
     // weir writes, so it always asks for a server that takes writes.
-    if matches!(
-        (name, value),
-        ("target_session_attrs", "read-write" | "any" | "primary")
-    ) {
+    if matches!((name, value), ("target_session_attrs", "read-write" | "any" | "primary")) {
         return Ok(None);
     }
     if !jdbc {
-        return Err(invalid(&format!(
-            "it has the unknown parameter {name}={value}"
-        )));
+        return Err(invalid(&format!("it has the unknown parameter {name}={value}")));
     }
     if name == "currentSchema" {
         return Ok(Some(format!("options=-csearch_path%3D{value}")));
     }
     let known = JDBC_NAMES.iter().find(|(jdbc_name, _)| *jdbc_name == name);
     if known.is_none() {
-        tracing::debug!(
-            parameter = name,
-            "connection.url has a parameter of the JDBC driver that weir does not use"
-        );
+        tracing::debug!(parameter = name, "connection.url has a parameter of the JDBC driver that weir does not use");
     }
     Ok(known.map(|(_, own)| format!("{own}={value}")))
 }
@@ -130,9 +118,7 @@ impl TlsSettings {
             // JDBC's ssl=true means what libpq calls verify-full.
             "ssl" if jdbc => {
                 let verified = matches!(value, "" | "true");
-                self.mode.get_or_insert_with(|| {
-                    if verified { "verify-full" } else { "disable" }.to_owned()
-                });
+                self.mode.get_or_insert_with(|| if verified { "verify-full" } else { "disable" }.to_owned());
             }
             "sslrootcert" => self.root = Some(path()?),
             "sslcert" => self.certificate = Some(path()?),
@@ -164,12 +150,7 @@ impl TlsSettings {
             (None, None) => None,
             _ => return Err(invalid("sslcert and sslkey are only of use together")),
         };
-        Ok(Address {
-            config,
-            verify,
-            root_certificate,
-            client_certificate,
-        })
+        Ok(Address { config, verify, root_certificate, client_certificate })
     }
 }
 
@@ -179,14 +160,8 @@ fn decode(value: &str) -> Result<String> {
     let mut parts = value.split('%');
     bytes.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
     for part in parts {
-        let digits = part
-            .get(..2)
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        let broken = || {
-            invalid(&format!(
-                "{value} has a % that is not followed by two hexadecimal digits"
-            ))
-        };
+        let digits = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let broken = || invalid(&format!("{value} has a % that is not followed by two hexadecimal digits"));
         bytes.push(digits.ok_or_else(broken)?);
         bytes.extend_from_slice(part.get(2..).unwrap_or_default().as_bytes());
     }
@@ -194,10 +169,7 @@ fn decode(value: &str) -> Result<String> {
 }
 
 fn invalid(why: &str) -> Error {
-    Error::new(
-        Kind::Config,
-        format!("connection.url cannot be read: {why}"),
-    )
+    Error::new(Kind::Config, format!("connection.url cannot be read: {why}"))
 }
 
 #[cfg(test)]

@@ -7,10 +7,7 @@ use tokio_postgres::config::Host;
 use super::*;
 
 fn tcp(hosts: &[&str]) -> Vec<Host> {
-    hosts
-        .iter()
-        .map(|host| Host::Tcp((*host).to_owned()))
-        .collect()
+    hosts.iter().map(|host| Host::Tcp((*host).to_owned())).collect()
 }
 
 #[test]
@@ -25,27 +22,15 @@ fn both_forms_lead_to_the_same_place() {
         assert_eq!(config.get_ports(), [6432, 6432], "{url}");
         assert_eq!(config.get_user(), Some("writer"), "{url}");
         assert_eq!(config.get_dbname(), Some("metrics"), "{url}");
-        assert_eq!(
-            config
-                .get_connect_timeout()
-                .map(std::time::Duration::as_secs),
-            Some(3),
-            "{url}"
-        );
+        assert_eq!(config.get_connect_timeout().map(std::time::Duration::as_secs), Some(3), "{url}");
     }
 }
 
 #[test]
 fn the_host_may_be_left_out_or_a_socket_folder() {
-    assert_eq!(
-        parse("postgres:///metrics").unwrap().config.get_hosts(),
-        tcp(&["localhost"])
-    );
+    assert_eq!(parse("postgres:///metrics").unwrap().config.get_hosts(), tcp(&["localhost"]));
     let socket = parse("postgres:///metrics?host=/run/postgresql").unwrap();
-    assert_eq!(
-        socket.config.get_hosts(),
-        [Host::Unix("/run/postgresql".into())]
-    );
+    assert_eq!(socket.config.get_hosts(), [Host::Unix("/run/postgresql".into())]);
 }
 
 #[test]
@@ -55,54 +40,31 @@ fn every_sslmode_has_its_meaning() {
         ("sslmode=disable", SslMode::Disable, Verify::Nothing),
         ("sslmode=prefer", SslMode::Prefer, Verify::Nothing),
         ("sslmode=require", SslMode::Require, Verify::Nothing),
-        (
-            "sslmode=require&sslrootcert=/ca.pem",
-            SslMode::Require,
-            Verify::Chain,
-        ),
+        ("sslmode=require&sslrootcert=/ca.pem", SslMode::Require, Verify::Chain),
         ("sslmode=verify-ca", SslMode::Require, Verify::Chain),
-        (
-            "sslmode=verify-full",
-            SslMode::Require,
-            Verify::ChainAndName,
-        ),
+        ("sslmode=verify-full", SslMode::Require, Verify::ChainAndName),
     ];
     for (query, mode, verify) in table {
         let address = parse(&format!("postgres://db/metrics?{query}")).unwrap();
-        assert_eq!(
-            (address.config.get_ssl_mode(), address.verify),
-            (mode, verify),
-            "{query}"
-        );
+        assert_eq!((address.config.get_ssl_mode(), address.verify), (mode, verify), "{query}");
     }
     let jdbc = parse("jdbc:postgresql://db/metrics?ssl=true").unwrap();
-    assert_eq!(
-        (jdbc.config.get_ssl_mode(), jdbc.verify),
-        (SslMode::Require, Verify::ChainAndName)
-    );
+    assert_eq!((jdbc.config.get_ssl_mode(), jdbc.verify), (SslMode::Require, Verify::ChainAndName));
 }
 
 #[test]
 fn certificates_are_paths() {
     let url = "postgres://db/m?sslmode=verify-full&sslrootcert=/etc/my%20ca.pem&sslcert=/c.pem&sslkey=/k.pem";
     let address = parse(url).unwrap();
-    assert_eq!(
-        address.root_certificate.as_deref(),
-        Some(Path::new("/etc/my ca.pem"))
-    );
-    assert_eq!(
-        address.client_certificate,
-        Some(("/c.pem".into(), "/k.pem".into()))
-    );
+    assert_eq!(address.root_certificate.as_deref(), Some(Path::new("/etc/my ca.pem")));
+    assert_eq!(address.client_certificate, Some(("/c.pem".into(), "/k.pem".into())));
     let system = parse("postgres://db/m?sslmode=verify-full&sslrootcert=system").unwrap();
     assert_eq!(system.root_certificate, None);
 }
 
 #[test]
 fn the_schema_of_a_jdbc_url_is_searched() {
-    let config = parse("jdbc:postgresql://db/m?currentSchema=metrics")
-        .unwrap()
-        .config;
+    let config = parse("jdbc:postgresql://db/m?currentSchema=metrics").unwrap().config;
     assert_eq!(config.get_options(), Some("-csearch_path=metrics"));
 }
 
@@ -117,32 +79,15 @@ fn errors_name_the_part_at_fault() {
             "postgres://db/m?sslmode=maybe",
             "sslmode=maybe is none of disable, prefer, require, verify-ca and verify-full",
         ),
-        (
-            "postgres://db/m?reWriteBatchedInserts=true",
-            "it has the unknown parameter reWriteBatchedInserts=true",
-        ),
-        (
-            "postgres://db/m?sslcert=/c.pem",
-            "sslcert and sslkey are only of use together",
-        ),
-        (
-            "postgres://db/m?sslrootcert=%zz",
-            "%zz has a % that is not followed by two hexadecimal digits",
-        ),
+        ("postgres://db/m?reWriteBatchedInserts=true", "it has the unknown parameter reWriteBatchedInserts=true"),
+        ("postgres://db/m?sslcert=/c.pem", "sslcert and sslkey are only of use together"),
+        ("postgres://db/m?sslrootcert=%zz", "%zz has a % that is not followed by two hexadecimal digits"),
     ];
     for (url, why) in table {
         let error = parse(url).unwrap_err();
         assert_eq!(error.kind(), Kind::Config);
-        assert_eq!(
-            error.to_string(),
-            format!("connection.url cannot be read: {why}")
-        );
+        assert_eq!(error.to_string(), format!("connection.url cannot be read: {why}"));
     }
-    let port = parse("postgres://u:secret@db:port/m")
-        .unwrap_err()
-        .to_string();
-    assert_eq!(
-        port,
-        "connection.url cannot be read: invalid connection string: invalid value for option `port`"
-    );
+    let port = parse("postgres://u:secret@db:port/m").unwrap_err().to_string();
+    assert_eq!(port, "connection.url cannot be read: invalid connection string: invalid value for option `port`");
 }

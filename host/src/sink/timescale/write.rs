@@ -35,39 +35,26 @@ pub async fn attempt(
         let statement = connection.prepare(&part.target.copy_sql).await;
         copies.push((statement.map_err(|e| refuse(&part, &e))?, part));
     }
-    let tail = Tail::prepare(connection, of, flush, claims)
-        .await
-        .map_err(|e| plain("prepare a flush", &e))?;
+    let tail = Tail::prepare(connection, of, flush, claims).await.map_err(|e| plain("prepare a flush", &e))?;
 
     let client = &connection.client;
     let mut copies = copies.into_iter();
     let Some((first, mut part)) = copies.next() else {
-        client
-            .batch_execute(BEGIN)
-            .await
-            .map_err(|e| plain("begin a flush", &e))?;
+        client.batch_execute(BEGIN).await.map_err(|e| plain("begin a flush", &e))?;
         return tail.finish(client, None).await;
     };
-    let (begun, started) = join(
-        client.batch_execute(BEGIN),
-        client.copy_in::<_, Bytes>(&first),
-    )
-    .await;
+    let (begun, started) = join(client.batch_execute(BEGIN), client.copy_in::<_, Bytes>(&first)).await;
     // When BEGIN failed, dropping the COPY that was started without a transaction aborts it.
     begun.map_err(|e| plain("begin a flush", &e))?;
     let mut sink = Box::pin(started.map_err(|e| refuse(&part, &e))?);
     for (statement, next_part) in copies {
-        send(sink.as_mut(), &part)
-            .await
-            .map_err(|e| refuse(&part, &e))?;
+        send(sink.as_mut(), &part).await.map_err(|e| refuse(&part, &e))?;
         let (finished, started) = join(sink.as_mut().finish(), client.copy_in(&statement)).await;
         finished.map_err(|e| refuse(&part, &e))?;
         sink = Box::pin(started.map_err(|e| refuse(&next_part, &e))?);
         part = next_part;
     }
-    send(sink.as_mut(), &part)
-        .await
-        .map_err(|e| refuse(&part, &e))?;
+    send(sink.as_mut(), &part).await.map_err(|e| refuse(&part, &e))?;
     tail.finish(client, Some((sink.as_mut(), &part))).await
 }
 
@@ -104,20 +91,10 @@ impl<'a> Tail<'a> {
         };
         let decisions = Decisions::of(flush);
         let decide = match decisions {
-            Some(decisions) => Some((
-                connection
-                    .prepare(&Decisions::insert_sql(of.schema))
-                    .await?,
-                decisions,
-            )),
+            Some(decisions) => Some((connection.prepare(&Decisions::insert_sql(of.schema)).await?, decisions)),
             None => None,
         };
-        Ok(Tail {
-            decide,
-            advance: Advance::of(flush, claims),
-            moves,
-            pipeline: of.name,
-        })
+        Ok(Tail { decide, advance: Advance::of(flush, claims), moves, pipeline: of.name })
     }
 
     /// Ends the last COPY, where there is one, and the transaction.
@@ -135,13 +112,8 @@ impl<'a> Tail<'a> {
         };
         match &self.moves {
             Moves::Called(call) => {
-                let (copied, decided, moved, committed) = join4(
-                    end_copy,
-                    self.decide(client),
-                    self.call(client, call),
-                    client.batch_execute("COMMIT"),
-                )
-                .await;
+                let (copied, decided, moved, committed) =
+                    join4(end_copy, self.decide(client), self.call(client, call), client.batch_execute("COMMIT")).await;
                 let outcome = copied
                     .map_err(|e| Step::Copy.failed(part, &e))
                     .and(decided.map_err(|e| Step::Decide.failed(part, &e)))
@@ -149,17 +121,10 @@ impl<'a> Tail<'a> {
                 outcome.and(committed.map_err(|e| Step::Commit.failed(part, &e)))
             }
             Moves::Checked { lock, update } => {
-                let (copied, decided, locked, moved) = join4(
-                    end_copy,
-                    self.decide(client),
-                    self.lock(client, lock),
-                    self.call(client, update),
-                )
-                .await;
+                let (copied, decided, locked, moved) =
+                    join4(end_copy, self.decide(client), self.lock(client, lock), self.call(client, update)).await;
                 // COMMIT was not sent, so whatever failed here left nothing behind.
-                copied.map_err(|e| {
-                    part.map_or_else(|| plain("end a flush", &e), |part| refuse(part, &e))
-                })?;
+                copied.map_err(|e| part.map_or_else(|| plain("end a flush", &e), |part| refuse(part, &e)))?;
                 decided.map_err(|e| plain("write decisions", &e))?;
                 locked.map_err(|e| plain("lock positions", &e))?;
                 let moved = moved.map_err(|e| plain("advance positions", &e))?;
@@ -168,10 +133,7 @@ impl<'a> Tail<'a> {
                     let message = format!("only {moved} of {expected} positions are as expected");
                     return Err(WriteError::Unknown(Error::new(Kind::Fenced, message)));
                 }
-                client
-                    .batch_execute("COMMIT")
-                    .await
-                    .map_err(|e| Step::Commit.failed(part, &e))
+                client.batch_execute("COMMIT").await.map_err(|e| Step::Commit.failed(part, &e))
             }
         }
     }
@@ -184,32 +146,13 @@ impl<'a> Tail<'a> {
     }
 
     async fn lock(&self, client: &Client, lock: &Statement) -> Result<(), Cause> {
-        client
-            .execute(
-                lock,
-                &[
-                    &self.pipeline,
-                    &self.advance.topics,
-                    &self.advance.partitions,
-                ],
-            )
-            .await
-            .map(drop)
+        client.execute(lock, &[&self.pipeline, &self.advance.topics, &self.advance.partitions]).await.map(drop)
     }
 
     async fn call(&self, client: &Client, statement: &Statement) -> Result<u64, Cause> {
         let a = &self.advance;
-        let parameters: [&(dyn ToSql + Sync); 9] = [
-            &self.pipeline,
-            &a.topics,
-            &a.partitions,
-            &a.epochs,
-            &a.tokens,
-            &a.froms,
-            &a.tos,
-            &a.records,
-            &a.rows,
-        ];
+        let parameters: [&(dyn ToSql + Sync); 9] =
+            [&self.pipeline, &a.topics, &a.partitions, &a.epochs, &a.tokens, &a.froms, &a.tos, &a.records, &a.rows];
         client.execute(statement, &parameters).await
     }
 }
@@ -241,9 +184,7 @@ impl Step {
         match (self, part) {
             (Step::Copy, Some(part)) => refuse(part, cause),
             // A constraint that is checked late: the row is not named.
-            (Step::Commit, Some(part)) if error.kind() == Kind::RecordRefused => {
-                refuse(part, cause)
-            }
+            (Step::Commit, Some(part)) if error.kind() == Kind::RecordRefused => refuse(part, cause),
             _ if error.kind() == Kind::Fenced => WriteError::Unknown(error),
             // Neither positions nor decisions are rows of a record.
             _ if error.kind() == Kind::RecordRefused => {

@@ -14,18 +14,8 @@ impl<C: Component<Plugin: Stateful>> state::Guest for C {
             state::Extent::Incremental => Extent::Incremental,
         };
         let header = C::with(|guest| guest.begin_checkpoint(extent)).map_err(lower::failure)?;
-        let Header {
-            plugin,
-            version,
-            state_version,
-            settings,
-        } = header;
-        Ok(state::Header {
-            plugin,
-            version,
-            state_version,
-            settings,
-        })
+        let Header { plugin, version, state_version, settings } = header;
+        Ok(state::Header { plugin, version, state_version, settings })
     }
 
     fn next_entries(max_bytes: u32) -> Result<bool, types::Failure> {
@@ -37,18 +27,8 @@ impl<C: Component<Plugin: Stateful>> state::Guest for C {
     }
 
     fn begin_restore(header: state::Header) -> Result<state::Acceptance, types::Failure> {
-        let state::Header {
-            plugin,
-            version,
-            state_version,
-            settings,
-        } = header;
-        let header = Header {
-            plugin,
-            version,
-            state_version,
-            settings,
-        };
+        let state::Header { plugin, version, state_version, settings } = header;
+        let header = Header { plugin, version, state_version, settings };
         let acceptance = C::with(|guest| guest.begin_restore(&header)).map_err(lower::failure)?;
         Ok(match acceptance {
             Acceptance::Accept => state::Acceptance::Accept,
@@ -58,17 +38,8 @@ impl<C: Component<Plugin: Stateful>> state::Guest for C {
     }
 
     fn put_entries(entries: types::EntriesResult) -> Result<(), types::Failure> {
-        let types::EntriesResult {
-            space,
-            keys,
-            values,
-            ops,
-        } = entries;
-        let entries = Entries {
-            keys: arena(keys),
-            values: arena(values),
-            ops,
-        };
+        let types::EntriesResult { space, keys, values, ops } = entries;
+        let entries = Entries { keys: arena(keys), values: arena(values), ops };
         C::with(|guest| guest.put_entries(space, &entries)).map_err(lower::failure)
     }
 
@@ -82,18 +53,12 @@ impl<C: Component<Plugin: Stateful>> state::Guest for C {
 }
 
 fn arena(texts: types::TextsResult) -> Arena {
-    Arena {
-        bytes: texts.bytes,
-        offsets: texts.offsets,
-    }
+    Arena { bytes: texts.bytes, offsets: texts.offsets }
 }
 
 fn put(space: u16, entries: &Entries) {
     fn texts(arena: &Arena) -> types::TextsParam<'_> {
-        types::TextsParam {
-            bytes: &arena.bytes,
-            offsets: &arena.offsets,
-        }
+        types::TextsParam { bytes: &arena.bytes, offsets: &arena.offsets }
     }
     state_out::put(types::EntriesParam {
         space,

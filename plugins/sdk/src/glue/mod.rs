@@ -53,11 +53,7 @@ fn hand_over(output: &mut Output) -> Vec<types::RowError> {
         let columns: Vec<_> = emitted.columns.iter().zip(0..).map(lower::column).collect();
         emit(lower::origin(emitted.origin), &columns);
     }
-    output
-        .take_rejected()
-        .into_iter()
-        .map(lower::row_error)
-        .collect()
+    output.take_rejected().into_iter().map(lower::row_error).collect()
 }
 
 /// Sends the text of a panic to the host's log; the trap that follows says only `unreachable`.

@@ -7,6 +7,7 @@
 use super::Extent;
 use super::bitset::BitSet;
 use super::dirt::Dirt;
+use std::num::NonZeroU32;
 
 /// Slots of a page.
 pub(super) const PAGE_SLOTS: u32 = 32;
@@ -22,7 +23,7 @@ pub(super) type Slot<const W: usize> = [u64; W];
 #[derive(Debug)]
 pub(super) struct Arena<const W: usize> {
     /// Slots of a block.
-    block_slots: u32,
+    block_slots: NonZeroU32,
     /// Pages of a block.
     block_pages: u32,
     /// Blocks of a slab, as a power of two.
@@ -48,17 +49,13 @@ impl<const W: usize> Arena<W> {
     pub(super) fn new(capacity: Option<u32>) -> Self {
         let block_slots = match capacity {
             None => PAGE_SLOTS,
-            Some(slots) => slots
-                .div_ceil(slots.div_ceil(BLOCK_SLOTS_MAX).max(1))
-                .max(1),
+            Some(slots) => slots.div_ceil(slots.div_ceil(BLOCK_SLOTS_MAX).max(1)).max(1),
         };
         let block_bytes = block_slots * (W * size_of::<u64>()) as u32;
         Self {
-            block_slots,
+            block_slots: NonZeroU32::new(block_slots).unwrap_or(NonZeroU32::MIN),
             block_pages: block_slots.div_ceil(PAGE_SLOTS),
-            slab_bits: (SLAB_BYTES / block_bytes.max(1))
-                .checked_ilog2()
-                .unwrap_or(0),
+            slab_bits: (SLAB_BYTES / block_bytes.max(1)).checked_ilog2().unwrap_or(0),
             slabs: Vec::new(),
             free: Vec::new(),
             next: 0,
@@ -69,7 +66,13 @@ impl<const W: usize> Arena<W> {
 
     #[inline]
     pub(super) fn block_slots(&self) -> u32 {
-        self.block_slots
+        self.block_slots.get()
+    }
+
+    /// The number of the block in its window that holds a position, and the place of the position in it.
+    #[inline]
+    pub(super) fn split(&self, position: u32) -> (u32, u32) {
+        (position / self.block_slots, position % self.block_slots)
     }
 
     #[inline]
@@ -80,10 +83,7 @@ impl<const W: usize> Arena<W> {
     /// The page that a place lies on.
     #[inline]
     pub(super) fn page(&self, place: Place) -> u32 {
-        place
-            .block
-            .wrapping_mul(self.block_pages)
-            .wrapping_add(place.offset / PAGE_SLOTS)
+        place.block.wrapping_mul(self.block_pages).wrapping_add(place.offset / PAGE_SLOTS)
     }
 
     #[inline]
@@ -91,7 +91,7 @@ impl<const W: usize> Arena<W> {
         let in_slab = place.block & ((1 << self.slab_bits) - 1);
         (
             (place.block >> self.slab_bits) as usize,
-            in_slab as usize * self.block_slots as usize + place.offset as usize,
+            in_slab as usize * self.block_slots() as usize + place.offset as usize,
         )
     }
 
@@ -109,39 +109,23 @@ impl<const W: usize> Arena<W> {
 
     /// The slots of one page of a block.
     pub(super) fn page_slots(&self, block: u32, page: u32) -> &[Slot<W>] {
-        let (slab, from) = self.position(Place {
-            block,
-            offset: page * PAGE_SLOTS,
-        });
-        let count = PAGE_SLOTS.min(self.block_slots.saturating_sub(page * PAGE_SLOTS)) as usize;
-        self.slabs
-            .get(slab)
-            .and_then(|slots| slots.get(from..from + count))
-            .unwrap_or_default()
+        let (slab, from) = self.position(Place { block, offset: page * PAGE_SLOTS });
+        let count = PAGE_SLOTS.min(self.block_slots().saturating_sub(page * PAGE_SLOTS)) as usize;
+        self.slabs.get(slab).and_then(|slots| slots.get(from..from + count)).unwrap_or_default()
     }
 
     pub(super) fn page_slots_mut(&mut self, block: u32, page: u32) -> &mut [Slot<W>] {
-        let (slab, from) = self.position(Place {
-            block,
-            offset: page * PAGE_SLOTS,
-        });
-        let count = PAGE_SLOTS.min(self.block_slots.saturating_sub(page * PAGE_SLOTS)) as usize;
-        self.slabs
-            .get_mut(slab)
-            .and_then(|slots| slots.get_mut(from..from + count))
-            .unwrap_or_default()
+        let (slab, from) = self.position(Place { block, offset: page * PAGE_SLOTS });
+        let count = PAGE_SLOTS.min(self.block_slots().saturating_sub(page * PAGE_SLOTS)) as usize;
+        self.slabs.get_mut(slab).and_then(|slots| slots.get_mut(from..from + count)).unwrap_or_default()
     }
 
     /// A block of zeros.
     pub(super) fn allocate(&mut self) -> u32 {
-        let slots = self.block_slots as usize;
+        let slots = self.block_slots() as usize;
         if let Some(block) = self.free.pop() {
             let (slab, from) = self.position(Place { block, offset: 0 });
-            if let Some(old) = self
-                .slabs
-                .get_mut(slab)
-                .and_then(|all| all.get_mut(from..from + slots))
-            {
+            if let Some(old) = self.slabs.get_mut(slab).and_then(|all| all.get_mut(from..from + slots)) {
                 old.fill([0; W]);
             }
             return block;
@@ -192,20 +176,11 @@ mod tests {
 
     #[test]
     fn blocks_are_exact_up_to_512_slots_and_nearly_so_above() {
-        for (capacity, slots, pages) in [
-            (1, 1, 1),
-            (50, 50, 2),
-            (512, 512, 16),
-            (600, 300, 10),
-            (1_001, 501, 16),
-            (100_000, 511, 16),
-        ] {
+        for (capacity, slots, pages) in
+            [(1, 1, 1), (50, 50, 2), (512, 512, 16), (600, 300, 10), (1_001, 501, 16), (100_000, 511, 16)]
+        {
             let arena = Arena::<1>::new(Some(capacity));
-            assert_eq!(
-                (arena.block_slots(), arena.block_pages()),
-                (slots, pages),
-                "window of {capacity}"
-            );
+            assert_eq!((arena.block_slots(), arena.block_pages()), (slots, pages), "window of {capacity}");
         }
         let arena = Arena::<2>::new(None);
         assert_eq!((arena.block_slots(), arena.block_pages()), (32, 1));
@@ -216,31 +191,13 @@ mod tests {
         let mut arena = Arena::<1>::new(Some(50));
         let blocks: Vec<u32> = (0..300).map(|_| arena.allocate()).collect();
         for block in &blocks {
-            *arena
-                .get_mut(Place {
-                    block: *block,
-                    offset: 49,
-                })
-                .unwrap() = [u64::from(*block) + 1];
+            *arena.get_mut(Place { block: *block, offset: 49 }).unwrap() = [u64::from(*block) + 1];
         }
-        assert!(blocks.iter().all(|block| arena.get(Place {
-            block: *block,
-            offset: 49
-        }) == Some(&[u64::from(*block) + 1])));
+        assert!(
+            blocks.iter().all(|block| arena.get(Place { block: *block, offset: 49 }) == Some(&[u64::from(*block) + 1]))
+        );
         arena.release(7);
-        assert_eq!(
-            (
-                arena.allocate(),
-                arena.get(Place {
-                    block: 7,
-                    offset: 49
-                })
-            ),
-            (7, Some(&[0]))
-        );
-        assert_eq!(
-            (arena.page_slots(7, 1).len(), arena.page_slots(7, 2).len()),
-            (18, 0)
-        );
+        assert_eq!((arena.allocate(), arena.get(Place { block: 7, offset: 49 })), (7, Some(&[0])));
+        assert_eq!((arena.page_slots(7, 1).len(), arena.page_slots(7, 2).len()), (18, 0));
     }
 }

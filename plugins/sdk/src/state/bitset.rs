@@ -9,9 +9,7 @@ pub(super) struct BitSet {
 impl BitSet {
     #[inline]
     pub(super) fn contains(&self, number: u32) -> bool {
-        self.words
-            .get((number / 64) as usize)
-            .is_some_and(|word| word >> (number % 64) & 1 == 1)
+        self.words.get((number / 64) as usize).is_some_and(|word| word >> (number % 64) & 1 == 1)
     }
 
     /// Adds the number; returns whether it was there already.
@@ -39,13 +37,11 @@ impl BitSet {
     #[inline]
     pub(super) fn remove(&mut self, number: u32) -> bool {
         let bit = 1_u64 << (number % 64);
-        self.words
-            .get_mut((number / 64) as usize)
-            .is_some_and(|word| {
-                let was = *word & bit != 0;
-                *word &= !bit;
-                was
-            })
+        self.words.get_mut((number / 64) as usize).is_some_and(|word| {
+            let was = *word & bit != 0;
+            *word &= !bit;
+            was
+        })
     }
 
     /// Takes all numbers out and keeps the buffer.
@@ -79,10 +75,7 @@ impl BitSet {
 
     /// How many numbers there are.
     pub(super) fn len(&self) -> u64 {
-        self.words
-            .iter()
-            .map(|word| u64::from(word.count_ones()))
-            .sum()
+        self.words.iter().map(|word| u64::from(word.count_ones())).sum()
     }
 
     /// Bytes of memory.
@@ -103,10 +96,7 @@ mod tests {
         assert!(set.insert(64));
         assert_eq!(set.iter().collect::<Vec<_>>(), [3, 63, 64, 127, 128, 1_000]);
         assert!(set.remove(127) && !set.remove(127) && !set.remove(5_000));
-        assert_eq!(
-            (set.next_from(65), set.next_from(1_001), set.len()),
-            (Some(128), None, 5)
-        );
+        assert_eq!((set.next_from(65), set.next_from(1_001), set.len()), (Some(128), None, 5));
     }
 
     #[test]

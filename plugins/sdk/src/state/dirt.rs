@@ -79,11 +79,9 @@ impl Dirt {
     pub(super) fn end(&mut self, committed: bool, live: &BitSet) {
         if !committed {
             let held = std::mem::take(&mut self.held);
-            held.iter()
-                .filter(|item| live.contains(*item))
-                .for_each(|item| {
-                    self.changed.insert(item);
-                });
+            held.iter().filter(|item| live.contains(*item)).for_each(|item| {
+                self.changed.insert(item);
+            });
         }
         self.held = BitSet::default();
         self.pending = BitSet::default();
@@ -97,10 +95,7 @@ impl Dirt {
 
     /// Bytes of memory.
     pub(super) fn bytes(&self) -> usize {
-        [&self.changed, &self.fresh, &self.pending, &self.held]
-            .map(BitSet::bytes)
-            .iter()
-            .sum()
+        [&self.changed, &self.fresh, &self.pending, &self.held].map(BitSet::bytes).iter().sum()
     }
 }
 

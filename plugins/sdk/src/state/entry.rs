@@ -25,8 +25,8 @@ pub(super) const CLOCK_KEY: [u8; 1] = [CLOCK];
 /// What an entry's key says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EntryKey<'a> {
-    Record(Option<&'a [u8]>),
-    Page(Option<&'a [u8]>, u32),
+    Record(Name<'a>),
+    Page(Name<'a>, u32),
     Clock,
 }
 
@@ -44,7 +44,10 @@ impl<'a> EntryKey<'a> {
     }
 }
 
-fn parse_name(name: &[u8]) -> Option<Option<&[u8]>> {
+/// A record's name: no key, or a key.
+type Name<'a> = Option<&'a [u8]>;
+
+fn parse_name(name: &[u8]) -> Option<Name<'_>> {
     match name.split_first()? {
         (&NAME_NONE, []) => Some(None),
         (&NAME_KEY, key) => Some(Some(key)),
@@ -64,7 +67,7 @@ fn write_name(key: KeyWords, long_keys: &LongKeys, out: &mut Vec<u8>) {
     match key.place() {
         None => key.write_short(out),
         Some(place) => {
-            out.extend_from_slice(long_keys.get(place).map(|key| &**key).unwrap_or_default())
+            out.extend_from_slice(long_keys.get(place).map(|key| &**key).unwrap_or_default());
         }
     }
 }
@@ -89,15 +92,8 @@ pub(super) fn page_key(key: KeyWords, long_keys: &LongKeys, number: u32) -> Vec<
 /// The value of a page's entry.
 pub(super) fn page_value<const W: usize>(slots: &[Slot<W>]) -> Vec<u8> {
     let words = slots.as_flattened();
-    let used = words
-        .iter()
-        .rposition(|word| *word != 0)
-        .map_or(0, |last| last + 1);
-    words
-        .iter()
-        .take(used)
-        .flat_map(|word| word.to_le_bytes())
-        .collect()
+    let used = words.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1);
+    words.iter().take(used).flat_map(|word| word.to_le_bytes()).collect()
 }
 
 /// Fills a page from the value of its entry; `None` where the value does not fit.
@@ -116,17 +112,18 @@ pub(super) fn fill_page<const W: usize>(slots: &mut [Slot<W>], value: &[u8]) -> 
 
 /// The value of the clock's entry.
 pub(super) fn clock_value(now: Option<i64>) -> Vec<u8> {
-    now.map(|now| now.to_le_bytes().to_vec())
-        .unwrap_or_default()
+    now.map(|now| now.to_le_bytes().to_vec()).unwrap_or_default()
 }
 
-pub(super) fn parse_clock(value: &[u8]) -> Option<Option<i64>> {
-    if value.is_empty() {
-        return Some(None);
+/// Reads it into `now`; `None` where the value is not that of a clock.
+pub(super) fn read_clock(value: &[u8], now: &mut Option<i64>) -> Option<()> {
+    *now = None;
+    if !value.is_empty() {
+        let mut reader = Reader::new(value);
+        *now = Some(reader.i64()?);
+        reader.is_empty().then_some(())?;
     }
-    let mut reader = Reader::new(value);
-    let now = reader.i64()?;
-    reader.is_empty().then_some(Some(now))
+    Some(())
 }
 
 /// What a record's value begins with.
@@ -157,16 +154,8 @@ impl Preamble {
         if flags & !FLAG_STAMP != 0 {
             return None;
         }
-        let stamp = if flags & FLAG_STAMP == 0 {
-            None
-        } else {
-            Some(reader.i64()?)
-        };
-        let (start, len) = if has_slots {
-            (reader.u32()?, reader.u32()?)
-        } else {
-            (0, 0)
-        };
+        let stamp = if flags & FLAG_STAMP == 0 { None } else { Some(reader.i64()?) };
+        let (start, len) = if has_slots { (reader.u32()?, reader.u32()?) } else { (0, 0) };
         Some(Self { stamp, start, len })
     }
 }

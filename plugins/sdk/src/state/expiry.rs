@@ -24,11 +24,7 @@ struct Seen {
 
 impl Default for Seen {
     fn default() -> Self {
-        Self {
-            at: i64::MIN,
-            older: NONE,
-            newer: NONE,
-        }
+        Self { at: i64::MIN, older: NONE, newer: NONE }
     }
 }
 
@@ -115,11 +111,9 @@ impl Expiry {
             self.idle_until = now;
             return None;
         };
-        let last =
-            i128::from(self.bucket(seen.at)) * i128::from(self.width) + i128::from(self.width) - 1;
+        let last = i128::from(self.bucket(seen.at)) * i128::from(self.width) + i128::from(self.width) - 1;
         let until = last + i128::from(self.ttl);
-        self.idle_until =
-            i64::try_from(until).unwrap_or(if until < 0 { i64::MIN } else { i64::MAX });
+        self.idle_until = i64::try_from(until).unwrap_or(if until < 0 { i64::MIN } else { i64::MAX });
         (i128::from(now) > until).then_some(oldest)
     }
 
@@ -130,11 +124,7 @@ impl Expiry {
         };
         let mut found = Vec::new();
         let mut number = self.oldest;
-        while let Some(seen) = self
-            .seen
-            .get(number)
-            .filter(|seen| self.bucket(seen.at) == first)
-        {
+        while let Some(seen) = self.seen.get(number).filter(|seen| self.bucket(seen.at) == first) {
             if self.is_expired(number) {
                 found.push(number);
             }

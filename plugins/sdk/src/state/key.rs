@@ -23,52 +23,26 @@ impl KeyWords {
     #[inline]
     pub(super) fn of(key: Option<&[u8]>) -> Self {
         let Some(bytes) = key else {
-            return Self {
-                first: 0,
-                last: 0,
-                length: NONE,
-            };
+            return Self { first: 0, last: 0, length: NONE };
         };
         let length = bytes.len() as u8;
         // The first and the last bytes overlap in keys of odd sizes; with the length they tell the whole.
         if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
             if bytes.len() > SHORT_MAX {
-                return Self {
-                    first: hash_long(bytes),
-                    last: 0,
-                    length: LONG,
-                };
+                return Self { first: hash_long(bytes), last: 0, length: LONG };
             }
-            return Self {
-                first: u64::from_le_bytes(*first),
-                last: u64::from_le_bytes(*last),
-                length,
-            };
+            return Self { first: u64::from_le_bytes(*first), last: u64::from_le_bytes(*last), length };
         }
         if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-            return Self {
-                first: u32::from_le_bytes(*first).into(),
-                last: u32::from_le_bytes(*last).into(),
-                length,
-            };
+            return Self { first: u32::from_le_bytes(*first).into(), last: u32::from_le_bytes(*last).into(), length };
         }
-        let first = bytes
-            .iter()
-            .rev()
-            .fold(0, |word, byte| word << 8 | u64::from(*byte));
-        Self {
-            first,
-            last: 0,
-            length,
-        }
+        let first = bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        Self { first, last: 0, length }
     }
 
     /// The words of a long key that lies at `place`.
     pub(super) fn at(self, place: u32) -> Self {
-        Self {
-            last: place.into(),
-            ..self
-        }
+        Self { last: place.into(), ..self }
     }
 
     /// The place of a long key.
@@ -96,9 +70,7 @@ impl KeyWords {
         // Words of 8 or of 4 bytes: the first one whole, then what of the last one lies behind it.
         let word = if length >= 8 { 8 } else { 4 };
         let head = first.get(..length.min(word)).unwrap_or_default();
-        let tail = last
-            .get((2 * word).saturating_sub(length)..word)
-            .unwrap_or_default();
+        let tail = last.get((2 * word).saturating_sub(length)..word).unwrap_or_default();
         out.extend_from_slice(head);
         if length >= 4 {
             out.extend_from_slice(tail);
@@ -116,24 +88,15 @@ fn hash_long(bytes: &[u8]) -> u64 {
     let mut chunks = bytes.chunks(8);
     let mut hash = bytes.len() as u64;
     for chunk in &mut chunks {
-        let word = chunk
-            .iter()
-            .rev()
-            .fold(0, |word, byte| word << 8 | u64::from(*byte));
-        hash = (hash ^ word)
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            .rotate_left(29);
+        let word = chunk.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        hash = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
     }
     hash
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::indexing_slicing,
-        reason = "a test fails by panicking"
-    )]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
     use super::KeyWords;
     use std::collections::HashSet;
@@ -169,26 +132,18 @@ mod tests {
         let mut seen = HashSet::new();
         for key in keys.into_iter().map(Some).chain([None]) {
             let words = KeyWords::of(key);
-            assert!(
-                seen.insert((words.first, words.last, words.length)),
-                "{key:?}"
-            );
+            assert!(seen.insert((words.first, words.last, words.length)), "{key:?}");
         }
     }
 
     #[test]
     fn hashes_of_numbered_keys_spread_over_low_and_high_bits() {
-        let hashes: Vec<u64> = (0..4_096)
-            .map(|number| KeyWords::of(Some(format!("S{number:04}").as_bytes())).hash())
-            .collect();
+        let hashes: Vec<u64> =
+            (0..4_096).map(|number| KeyWords::of(Some(format!("S{number:04}").as_bytes())).hash()).collect();
         for shift in [0, 20, 52] {
             let buckets: HashSet<u64> = hashes.iter().map(|hash| hash >> shift & 0xfff).collect();
             // Random hashing hits 1 - 1/e of the buckets: 2 589 of 4 096.
-            assert!(
-                buckets.len() > 2_400,
-                "{} buckets at shift {shift}",
-                buckets.len()
-            );
+            assert!(buckets.len() > 2_400, "{} buckets at shift {shift}", buckets.len());
         }
     }
 }

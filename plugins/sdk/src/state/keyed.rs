@@ -22,25 +22,19 @@ impl<V: Stored + Default> Keyed<V> {
 
     /// An empty table.
     pub fn new() -> Self {
-        Self {
-            records: Windows::of(0),
-        }
+        Self { records: Windows::of(0) }
     }
 
     /// Bounds the number of keys; by default and at most [`Self::KEYS_MAX`].
     #[must_use]
     pub fn keys_max(self, keys_max: u32) -> Self {
-        Self {
-            records: self.records.keys_max(keys_max),
-        }
+        Self { records: self.records.keys_max(keys_max) }
     }
 
     /// Forgets a key that was not seen for more than `ttl` on the clock; see [`Windows::forget_after`].
     #[must_use]
     pub fn forget_after(self, ttl: u64) -> Self {
-        Self {
-            records: self.records.forget_after(ttl),
-        }
+        Self { records: self.records.forget_after(ttl) }
     }
 
     /// Moves the clock; see [`Windows::advance`].

@@ -22,11 +22,7 @@ pub(super) struct Outbox {
 impl Outbox {
     /// Writes an entry aside.
     pub(super) fn put_aside(&mut self, key: &[u8], value: &[u8]) {
-        if self
-            .aside
-            .back()
-            .is_none_or(|piece| piece.bytes() >= PIECE_BYTES)
-        {
+        if self.aside.back().is_none_or(|piece| piece.bytes() >= PIECE_BYTES) {
             self.aside.push_back(Entries::new());
         }
         if let Some(piece) = self.aside.back_mut() {
@@ -47,10 +43,7 @@ impl Outbox {
 
     /// Notes that there is an entry under `key` (again). Returns whether a checkpoint may know of a former one.
     pub(super) fn recall(&mut self, key: &[u8]) -> bool {
-        let leaving = self
-            .leaving
-            .binary_search_by(|gone| (**gone).cmp(key))
-            .is_ok();
+        let leaving = self.leaving.binary_search_by(|gone| (**gone).cmp(key)).is_ok();
         self.gone.remove(key) | leaving
     }
 
@@ -82,19 +75,14 @@ impl Outbox {
         self.aside.clear();
         let leaving = std::mem::take(&mut self.leaving);
         if !committed {
-            self.gone
-                .extend(leaving.into_iter().filter(|key| !exists(key)));
+            self.gone.extend(leaving.into_iter().filter(|key| !exists(key)));
         }
     }
 
     /// Bytes of memory, about.
     pub(super) fn bytes(&self) -> usize {
         let aside: usize = self.aside.iter().map(Entries::bytes).sum();
-        let keys = self
-            .gone
-            .iter()
-            .chain(&self.leaving)
-            .map(|key| key.len() + 2 * size_of::<Box<[u8]>>());
+        let keys = self.gone.iter().chain(&self.leaving).map(|key| key.len() + 2 * size_of::<Box<[u8]>>());
         aside + keys.sum::<usize>()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::arena::PAGE_SLOTS;
 use super::bitset::BitSet;
-use super::entry::{EntryKey, Preamble, fill_page, parse_clock, record_key};
+use super::entry::{EntryKey, Preamble, fill_page, read_clock, record_key};
 use super::key::KeyWords;
 use super::slots::{NONE, Page};
 use super::{Entries, Reader, Stored, Windows};
@@ -23,8 +23,7 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
     pub(super) fn restore_entries(&mut self, entries: &Entries) -> Result<(), Failure> {
         let mut restore = self.checkpoint.restore.take().unwrap_or_default();
         for (key, value) in entries.iter() {
-            let parsed =
-                EntryKey::parse(key).ok_or_else(|| broken(key, "its key is none of this table"))?;
+            let parsed = EntryKey::parse(key).ok_or_else(|| broken(key, "its key is none of this table"))?;
             self.restore_entry(&mut restore, parsed, value)
                 .ok_or_else(|| broken(key, "its value does not fit the layout"))?;
         }
@@ -32,15 +31,10 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
         Ok(())
     }
 
-    fn restore_entry(
-        &mut self,
-        restore: &mut Restore,
-        key: EntryKey<'_>,
-        value: Option<&[u8]>,
-    ) -> Option<()> {
+    fn restore_entry(&mut self, restore: &mut Restore, key: EntryKey<'_>, value: Option<&[u8]>) -> Option<()> {
         match key {
             EntryKey::Clock => {
-                restore.clock = value.map(parse_clock).unwrap_or(Some(None))?;
+                read_clock(value.unwrap_or_default(), &mut restore.clock)?;
                 self.checkpoint.clock_kept = value.is_some();
             }
             EntryKey::Record(name) => {
@@ -70,12 +64,10 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
 
     fn restore_record(&mut self, number: u32, value: &[u8]) -> Option<()> {
         let mut reader = Reader::new(value);
-        let preamble = Preamble::read(self.has_slots(), &mut reader)?;
+        let preamble = Preamble::read(Self::HAS_SLOTS, &mut reader)?;
         let value = V::decode(&mut reader)?;
-        let fits = self
-            .slots
-            .capacity
-            .is_none_or(|capacity| preamble.len <= capacity && preamble.start < capacity.max(1));
+        let fits =
+            self.slots.capacity.is_none_or(|capacity| preamble.len <= capacity && preamble.start < capacity.max(1));
         if !reader.is_empty() || !fits {
             return None;
         }
@@ -88,13 +80,7 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
         Some(())
     }
 
-    fn restore_page(
-        &mut self,
-        restore: &mut Restore,
-        number: u32,
-        page: u32,
-        value: Option<&[u8]>,
-    ) -> Option<()> {
+    fn restore_page(&mut self, restore: &mut Restore, number: u32, page: u32, value: Option<&[u8]>) -> Option<()> {
         let block_pages = self.slots.arena.block_pages();
         let (block_number, in_block) = (page / block_pages, page % block_pages);
         let block = if self.slots.is_single() {
@@ -106,10 +92,7 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
             (block_number == 0).then_some(ring.blocks)?
         } else {
             let arena = &mut self.slots.arena;
-            *restore
-                .blocks
-                .entry((number, block_number))
-                .or_insert_with(|| arena.allocate())
+            *restore.blocks.entry((number, block_number)).or_insert_with(|| arena.allocate())
         };
         let arena = &mut self.slots.arena;
         let slots = arena.page_slots_mut(block, in_block);
@@ -117,12 +100,7 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
             return None;
         }
         fill_page(slots, value.unwrap_or_default())?;
-        let item = Page {
-            number: page,
-            block,
-            in_block,
-        }
-        .item(arena);
+        let item = Page { number: page, block, in_block }.item(arena);
         if value.is_some() {
             arena.live.insert(item);
         } else {
@@ -135,37 +113,19 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
         let Some(restore) = self.checkpoint.restore.take() else {
             return Ok(());
         };
-        let Restore {
-            whole,
-            blocks,
-            clock,
-        } = *restore;
+        let Restore { whole, blocks, clock } = *restore;
         self.link_blocks(blocks)?;
-        let strays: Vec<u32> = self
-            .records
-            .live()
-            .iter()
-            .filter(|number| !whole.contains(*number))
-            .collect();
+        let strays: Vec<u32> = self.records.live().iter().filter(|number| !whole.contains(*number)).collect();
         for number in strays {
             let Some(ring) = self.records.get(number).map(|record| record.ring) else {
                 continue;
             };
-            if self
-                .slots
-                .pages(&ring)
-                .any(|page| self.slots.arena.live.contains(page.item(&self.slots.arena)))
-            {
+            if self.slots.pages(&ring).any(|page| self.slots.arena.live.contains(page.item(&self.slots.arena))) {
                 return Err(self.incomplete(number, "the record that its pages belong to"));
             }
             self.take_out(number, &ring);
         }
-        if let Some(number) = self
-            .records
-            .live()
-            .iter()
-            .find(|number| !self.is_covered(*number))
-        {
+        if let Some(number) = self.records.live().iter().find(|number| !self.is_covered(*number)) {
             return Err(self.incomplete(number, "a page of its window"));
         }
         match &mut self.expiry {
@@ -193,10 +153,7 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
                 continue;
             }
             chain.sort_unstable();
-            let is_whole = chain
-                .iter()
-                .zip(0..)
-                .all(|((link, _), index)| *link == index);
+            let is_whole = chain.iter().zip(0..).all(|((link, _), index)| *link == index);
             let Some(record) = self.records.get_mut(number).filter(|_| is_whole) else {
                 return Err(self.incomplete(number, "a page between others"));
             };
@@ -217,12 +174,8 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
             let position = self.slots.position(&ring, index);
             match self.slots.place(&ring, position) {
                 Some(place) if arena.live.contains(arena.page(place)) => {
-                    let left = (PAGE_SLOTS - place.offset % PAGE_SLOTS)
-                        .min(arena.block_slots() - place.offset);
-                    let to_end = self
-                        .slots
-                        .capacity
-                        .map_or(left, |capacity| capacity - position);
+                    let left = (PAGE_SLOTS - place.offset % PAGE_SLOTS).min(arena.block_slots() - place.offset);
+                    let to_end = self.slots.capacity.map_or(left, |capacity| capacity - position);
                     index = index.saturating_add(left.min(to_end));
                 }
                 _ => return false,
@@ -232,10 +185,7 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
     }
 
     fn incomplete(&self, number: u32, missing: &str) -> Failure {
-        let key = self
-            .records
-            .get(number)
-            .map(|record| record_key(record.key(), &self.long_keys));
+        let key = self.records.get(number).map(|record| record_key(record.key(), &self.long_keys));
         broken(&key.unwrap_or_default(), &format!("{missing} is missing"))
     }
 }
@@ -244,8 +194,6 @@ fn broken(key: &[u8], reason: &str) -> Failure {
     let shown = String::from_utf8_lossy(key);
     Failure::new(
         CODE_STATE,
-        format!(
-            "The checkpoint is broken at entry {shown:?}: {reason}; restore an older checkpoint or start empty."
-        ),
+        format!("The checkpoint is broken at entry {shown:?}: {reason}; restore an older checkpoint or start empty."),
     )
 }

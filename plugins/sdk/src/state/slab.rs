@@ -15,25 +15,19 @@ pub(super) struct Segments<T> {
 
 impl<T> Default for Segments<T> {
     fn default() -> Self {
-        Self {
-            segments: Vec::new(),
-        }
+        Self { segments: Vec::new() }
     }
 }
 
 impl<T: Default> Segments<T> {
     #[inline]
     pub(super) fn get(&self, number: u32) -> Option<&T> {
-        self.segments
-            .get((number >> SEGMENT_BITS) as usize)?
-            .get(number as usize % SEGMENT)
+        self.segments.get((number >> SEGMENT_BITS) as usize)?.get(number as usize % SEGMENT)
     }
 
     #[inline]
     pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
-        self.segments
-            .get_mut((number >> SEGMENT_BITS) as usize)?
-            .get_mut(number as usize % SEGMENT)
+        self.segments.get_mut((number >> SEGMENT_BITS) as usize)?.get_mut(number as usize % SEGMENT)
     }
 
     /// The place with this number, made together with all below it that are not there yet.
@@ -54,8 +48,7 @@ impl<T: Default> Segments<T> {
 
     /// Bytes of memory, without what the records own elsewhere.
     pub(super) fn bytes(&self) -> usize {
-        self.segments.len() * SEGMENT * size_of::<T>()
-            + self.segments.capacity() * size_of::<Vec<T>>()
+        self.segments.len() * SEGMENT * size_of::<T>() + self.segments.capacity() * size_of::<Vec<T>>()
     }
 }
 
@@ -75,13 +68,7 @@ pub(super) struct Slab<T> {
 impl<T: Default> Slab<T> {
     /// An empty slab for at most `capacity` records.
     pub(super) fn new(capacity: u32) -> Self {
-        Self {
-            records: Segments::default(),
-            live: BitSet::default(),
-            free: Vec::new(),
-            next: 0,
-            end: capacity,
-        }
+        Self { records: Segments::default(), live: BitSet::default(), free: Vec::new(), next: 0, end: capacity }
     }
 
     #[inline]
@@ -141,10 +128,7 @@ mod tests {
     #[test]
     fn numbers_of_removed_records_are_used_again() {
         let mut slab = Slab::new(3);
-        assert_eq!(
-            [1, 2, 3].map(|value| slab.insert(value)),
-            [Some(0), Some(1), Some(2)]
-        );
+        assert_eq!([1, 2, 3].map(|value| slab.insert(value)), [Some(0), Some(1), Some(2)]);
         assert_eq!(slab.insert(4), None, "the slab is full");
         assert_eq!((slab.remove(1), slab.remove(1)), (Some(2), None));
         assert_eq!((slab.len(), slab.insert(5)), (2, Some(1)));

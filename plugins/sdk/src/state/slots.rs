@@ -21,11 +21,7 @@ pub(super) struct Ring {
 
 impl Default for Ring {
     fn default() -> Self {
-        Self {
-            start: 0,
-            len: 0,
-            blocks: NONE,
-        }
+        Self { start: 0, len: 0, blocks: NONE }
     }
 }
 
@@ -45,12 +41,7 @@ impl<const W: usize> Slots<W> {
     pub(super) fn new(capacity: Option<u32>) -> Self {
         let arena = Arena::new(capacity);
         let single = capacity.is_some_and(|slots| slots <= arena.block_slots());
-        Self {
-            arena,
-            chains: Slab::new(NONE),
-            capacity,
-            single,
-        }
+        Self { arena, chains: Slab::new(NONE), capacity, single }
     }
 
     /// The position of slot `index`, counted from the oldest.
@@ -65,7 +56,7 @@ impl<const W: usize> Slots<W> {
 
     /// The number of the block that holds the position, counted from the first of the chain.
     fn link(&self, ring: &Ring, position: u32) -> u32 {
-        self.link_of(ring, position / self.arena.block_slots())
+        self.link_of(ring, self.arena.split(position).0)
     }
 
     /// The place in the chain of the block with this number.
@@ -83,12 +74,7 @@ impl<const W: usize> Slots<W> {
 
     /// Whether any page of the block was ever written.
     pub(super) fn is_block_live(&self, block: u32) -> bool {
-        let first = Page {
-            number: 0,
-            block,
-            in_block: 0,
-        }
-        .item(&self.arena);
+        let first = Page { number: 0, block, in_block: 0 }.item(&self.arena);
         (0..self.arena.block_pages()).any(|page| self.arena.live.contains(first + page))
     }
 
@@ -96,17 +82,11 @@ impl<const W: usize> Slots<W> {
     #[inline]
     pub(super) fn place(&self, ring: &Ring, position: u32) -> Option<Place> {
         if self.single {
-            return (ring.blocks != NONE).then_some(Place {
-                block: ring.blocks,
-                offset: position,
-            });
+            return (ring.blocks != NONE).then_some(Place { block: ring.blocks, offset: position });
         }
         let link = self.link(ring, position);
         let block = *self.chains.get(ring.blocks)?.get(link as usize)?;
-        Some(Place {
-            block,
-            offset: position % self.arena.block_slots(),
-        })
+        Some(Place { block, offset: self.arena.split(position).1 })
     }
 
     /// Where the position lies; makes the block when it is the next one.
@@ -145,50 +125,27 @@ impl<const W: usize> Slots<W> {
 
     /// The blocks of a window, each with the number of its first page.
     pub(super) fn blocks(&self, ring: &Ring) -> impl Iterator<Item = (u32, u32)> + '_ {
-        let single = self
-            .single
-            .then_some(ring.blocks)
-            .filter(|block| *block != NONE);
-        let chain = if self.single {
-            None
-        } else {
-            self.chains.get(ring.blocks)
-        };
-        let first = if self.capacity.is_some() {
-            0
-        } else {
-            ring.start / PAGE_SLOTS
-        };
-        let numbers = (0..).map(move |link: u32| {
-            first.wrapping_add(link * self.arena.block_pages()) & PAGE_NUMBERS
-        });
-        numbers.zip(
-            single
-                .into_iter()
-                .chain(chain.into_iter().flatten().copied()),
-        )
+        let single = self.single.then_some(ring.blocks).filter(|block| *block != NONE);
+        let chain = if self.single { None } else { self.chains.get(ring.blocks) };
+        let first = if self.capacity.is_some() { 0 } else { ring.start / PAGE_SLOTS };
+        let numbers = (0..).map(move |link: u32| first.wrapping_add(link * self.arena.block_pages()) & PAGE_NUMBERS);
+        numbers.zip(single.into_iter().chain(chain.into_iter().flatten().copied()))
     }
 
     /// The pages of a window that were ever written: number, block, and page in the block.
     pub(super) fn pages(&self, ring: &Ring) -> impl Iterator<Item = Page> + '_ {
         self.blocks(ring).flat_map(move |(first, block)| {
             let pages = 0..self.arena.block_pages();
-            pages.map(move |in_block| Page {
-                number: first.wrapping_add(in_block),
-                block,
-                in_block,
-            })
+            pages.map(move |in_block| Page { number: first.wrapping_add(in_block), block, in_block })
         })
     }
 
     /// The page that holds `position`, of which the place is known.
     pub(super) fn page_at(&self, position: u32, place: Place) -> Page {
-        let block_number = position / self.arena.block_slots();
+        let (block_number, _) = self.arena.split(position);
         let in_block = place.offset / PAGE_SLOTS;
         Page {
-            number: block_number
-                .wrapping_mul(self.arena.block_pages())
-                .wrapping_add(in_block),
+            number: block_number.wrapping_mul(self.arena.block_pages()).wrapping_add(in_block),
             block: place.block,
             in_block,
         }
@@ -203,16 +160,10 @@ impl<const W: usize> Slots<W> {
 
     /// Bytes of memory.
     pub(super) fn bytes(&self) -> usize {
-        let chains = self
-            .chains
-            .live()
-            .iter()
-            .filter_map(|chain| self.chains.get(chain));
+        let chains = self.chains.live().iter().filter_map(|chain| self.chains.get(chain));
         self.arena.bytes()
             + self.chains.bytes()
-            + chains
-                .map(|chain| chain.capacity() * size_of::<u32>())
-                .sum::<usize>()
+            + chains.map(|chain| chain.capacity() * size_of::<u32>()).sum::<usize>()
     }
 }
 
@@ -228,9 +179,6 @@ pub(super) struct Page {
 impl Page {
     /// Its number among all pages of the arena.
     pub(super) fn item<const W: usize>(&self, arena: &Arena<W>) -> u32 {
-        arena.page(Place {
-            block: self.block,
-            offset: self.in_block * PAGE_SLOTS,
-        })
+        arena.page(Place { block: self.block, offset: self.in_block * PAGE_SLOTS })
     }
 }

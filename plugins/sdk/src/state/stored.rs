@@ -98,17 +98,15 @@ impl<T: Stored> Stored for Option<T> {
     }
 
     fn decode(reader: &mut Reader<'_>) -> Option<Self> {
-        if bool::decode(reader)? {
-            T::decode(reader).map(Some)
-        } else {
-            Some(None)
-        }
+        if bool::decode(reader)? { T::decode(reader).map(Some) } else { Some(None) }
     }
 }
 
 impl<T: Stored, const N: usize> Stored for [T; N] {
     fn encode(&self, out: &mut Vec<u8>) {
-        self.iter().for_each(|value| value.encode(out));
+        for value in self {
+            value.encode(out);
+        }
     }
 
     fn decode(reader: &mut Reader<'_>) -> Option<Self> {

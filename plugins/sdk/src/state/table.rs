@@ -55,17 +55,9 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
             if entries.bytes() >= max_bytes {
                 return false;
             }
-            if self
-                .slots
-                .arena
-                .dirt
-                .take_pending(page.item(&self.slots.arena))
-            {
+            if self.slots.arena.dirt.take_pending(page.item(&self.slots.arena)) {
                 let slots = self.slots.arena.page_slots(page.block, page.in_block);
-                entries.put(
-                    &page_key(key, &self.long_keys, page.number),
-                    &page_value(slots),
-                );
+                entries.put(&page_key(key, &self.long_keys, page.number), &page_value(slots));
             }
         }
         true
@@ -75,9 +67,9 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
     fn has_entry(&self, key: &[u8]) -> bool {
         match EntryKey::parse(key) {
             Some(EntryKey::Record(name)) => self.find(KeyWords::of(name), name).is_some(),
-            Some(EntryKey::Page(name, number)) => self
-                .page_item(name, number)
-                .is_some_and(|item| self.slots.arena.live.contains(item)),
+            Some(EntryKey::Page(name, number)) => {
+                self.page_item(name, number).is_some_and(|item| self.slots.arena.live.contains(item))
+            }
             Some(EntryKey::Clock) => self.has_clock(),
             None => false,
         }
@@ -85,10 +77,7 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
 
     fn page_item(&self, name: Option<&[u8]>, number: u32) -> Option<u32> {
         let record = self.records.get(self.find(KeyWords::of(name), name)?)?;
-        let page = self
-            .slots
-            .pages(&record.ring)
-            .find(|page| page.number == number)?;
+        let page = self.slots.pages(&record.ring).find(|page| page.number == number)?;
         Some(page.item(&self.slots.arena))
     }
 }
@@ -105,12 +94,7 @@ impl<V: Stored + Default, const W: usize> Table for Windows<V, W> {
         self.slots.arena.begin(extent);
         self.outbox.begin(is_full);
         let records = self.dirt.pending().clone();
-        self.checkpoint.walk = Some(Walk {
-            records,
-            next: 0,
-            clock,
-            clock_held: held,
-        });
+        self.checkpoint.walk = Some(Walk { records, next: 0, clock, clock_held: held });
     }
 
     fn next_entries(&mut self, max_bytes: usize, entries: &mut Entries) -> Result<bool, Failure> {

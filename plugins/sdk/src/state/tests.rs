@@ -40,9 +40,7 @@ impl Model {
     fn seen(&self) -> Seen {
         self.held
             .iter()
-            .map(|(key, (value, slots, _))| {
-                (key.clone(), (*value, slots.iter().copied().collect()))
-            })
+            .map(|(key, (value, slots, _))| (key.clone(), (*value, slots.iter().copied().collect())))
             .collect()
     }
 }
@@ -63,11 +61,7 @@ enum Step {
 fn key(number: u8) -> Key {
     match number % 24 {
         0 => None,
-        number => Some(
-            (0..number)
-                .map(|index| index.wrapping_mul(number))
-                .collect(),
-        ),
+        number => Some((0..number).map(|index| index.wrapping_mul(number)).collect()),
     }
 }
 
@@ -102,9 +96,7 @@ fn seen(table: &mut Windows<u64, 2>) -> Seen {
     let keys: Vec<Key> = table.iter_sorted().map(|(key, _)| key).collect();
     let read = |key: Key| {
         let window = table.window(key.as_deref()).unwrap();
-        let slots = (0..window.len())
-            .map(|index| window.get(index).unwrap())
-            .collect();
+        let slots = (0..window.len()).map(|index| window.get(index).unwrap()).collect();
         (key, (*window.value(), slots))
     };
     keys.into_iter().map(read).collect()
@@ -167,27 +159,17 @@ impl Run {
             Step::Insert(number, at, word) => self.insert(&key(*number), *at, *word),
             Step::Remove(number) => {
                 let key = key(*number);
-                assert_eq!(
-                    self.table.remove(key.as_deref()),
-                    self.model.held.remove(&key).is_some()
-                );
+                assert_eq!(self.table.remove(key.as_deref()), self.model.held.remove(&key).is_some());
             }
             Step::Begin(full) => {
                 // Begun while another runs, that one counts as not committed.
                 let full = *full || !self.based;
-                self.table.begin(if full {
-                    Extent::Full
-                } else {
-                    Extent::Incremental
-                });
+                self.table.begin(if full { Extent::Full } else { Extent::Incremental });
                 self.running = Some((self.model.clone(), Entries::new(), false, full));
             }
             Step::Take(bytes) => {
                 if let Some((_, entries, complete, _)) = &mut self.running {
-                    *complete = !self
-                        .table
-                        .next_entries(usize::from(*bytes), entries)
-                        .unwrap();
+                    *complete = !self.table.next_entries(usize::from(*bytes), entries).unwrap();
                 }
             }
             Step::End(committed) => self.end(*committed),
@@ -195,14 +177,10 @@ impl Run {
     }
 
     fn admits(&mut self, key: &Key) -> bool {
-        let admits =
-            self.model.held.contains_key(key) || self.model.held.len() < self.model.keys_max;
+        let admits = self.model.held.contains_key(key) || self.model.held.len() < self.model.keys_max;
         if !admits {
             let keys_max = self.model.keys_max as u32;
-            assert_eq!(
-                self.table.window(key.as_deref()).unwrap_err(),
-                Full { keys_max }
-            );
+            assert_eq!(self.table.window(key.as_deref()).unwrap_err(), Full { keys_max });
         }
         admits
     }
@@ -220,11 +198,8 @@ impl Run {
             let (value, slots, _) = self.touched(key);
             *value += word;
             slots.push_back([word, 1]);
-            let expected = if capacity.is_some_and(|capacity| slots.len() > capacity) {
-                slots.pop_front()
-            } else {
-                None
-            };
+            let expected =
+                if capacity.is_some_and(|capacity| slots.len() > capacity) { slots.pop_front() } else { None };
             let mut window = self.table.window(key.as_deref()).unwrap();
             *window.value_mut() += word;
             assert_eq!(window.push([word, 1]), expected);
@@ -234,10 +209,7 @@ impl Run {
     fn pop(&mut self, key: &Key) {
         if self.admits(key) {
             let expected = self.touched(key).1.pop_front();
-            assert_eq!(
-                self.table.window(key.as_deref()).unwrap().pop_oldest(),
-                expected
-            );
+            assert_eq!(self.table.window(key.as_deref()).unwrap().pop_oldest(), expected);
         }
     }
 
@@ -250,13 +222,7 @@ impl Run {
             if fits {
                 slots.insert(at, [word, 2]);
             }
-            assert_eq!(
-                self.table
-                    .window(key.as_deref())
-                    .unwrap()
-                    .insert(at as u32, [word, 2]),
-                fits
-            );
+            assert_eq!(self.table.window(key.as_deref()).unwrap().insert(at as u32, [word, 2]), fits);
         }
     }
 
@@ -273,36 +239,22 @@ impl Run {
             }
             apply(&mut self.store, &entries);
             let mut copy = restored(&self.store, &model);
-            assert_eq!(
-                seen(&mut copy),
-                model.seen(),
-                "the checkpoint shows the moment of its beginning"
-            );
+            assert_eq!(seen(&mut copy), model.seen(), "the checkpoint shows the moment of its beginning");
         }
     }
 
     fn finish(mut self) {
         self.end(true);
-        let extent = if self.based {
-            Extent::Incremental
-        } else {
-            Extent::Full
-        };
+        let extent = if self.based { Extent::Incremental } else { Extent::Full };
         apply(&mut self.store, &checkpoint(&mut self.table, extent));
         let mut full = Store::new();
         apply(&mut full, &checkpoint(&mut self.table, Extent::Full));
-        assert_eq!(
-            self.store, full,
-            "a chain of increments is what a full checkpoint is"
-        );
+        assert_eq!(self.store, full, "a chain of increments is what a full checkpoint is");
         let mut copy = restored(&full, &self.model);
         let mut again = Store::new();
         apply(&mut again, &checkpoint(&mut copy, Extent::Full));
         assert_eq!(again, full, "a restored table has the same bytes");
-        assert!(
-            checkpoint(&mut copy, Extent::Incremental).is_empty(),
-            "nothing has changed since"
-        );
+        assert!(checkpoint(&mut copy, Extent::Incremental).is_empty(), "nothing has changed since");
         assert_eq!(seen(&mut self.table), self.model.seen());
     }
 }
@@ -319,7 +271,9 @@ proptest! {
     ) {
         let model = Model { capacity, ttl, keys_max, ..Model::default() };
         let mut run = Run { table: table(&model), model, store: Store::new(), running: None, based: false };
-        steps.iter().for_each(|step| run.step(step));
+        for step in &steps {
+            run.step(step);
+        }
         run.finish();
     }
 
@@ -357,17 +311,10 @@ fn an_increment_holds_the_pages_that_changed_and_no_others() {
     assert_eq!(checkpoint(&mut table, Extent::Full).len(), 10 * (1 + 3));
     assert!(checkpoint(&mut table, Extent::Incremental).is_empty());
     (0..33).for_each(|word| _ = table.window(Some(&[7])).unwrap().push([word, 0]));
-    let keys: Vec<Vec<u8>> = checkpoint(&mut table, Extent::Incremental)
-        .iter()
-        .map(|(key, _)| key.to_vec())
-        .collect();
+    let keys: Vec<Vec<u8>> = checkpoint(&mut table, Extent::Incremental).iter().map(|(key, _)| key.to_vec()).collect();
     assert_eq!(
         keys,
-        [
-            vec![1, 7, 0],
-            vec![1, 7, 0, 0, 0, 0, 1],
-            vec![1, 7, 0, 0, 0, 1, 1]
-        ],
+        [vec![1, 7, 0], vec![1, 7, 0, 0, 0, 0, 1], vec![1, 7, 0, 0, 0, 1, 1]],
         "the record, pages 0 and 1"
     );
 }
@@ -380,33 +327,14 @@ fn keys_are_forgotten_exactly_and_swept_in_time() {
     table.advance(1_005);
     *table.entry(Some(b"b")).unwrap() = 2;
     table.advance(1_640);
-    assert_eq!(
-        (table.get(Some(b"a")), table.len()),
-        (Some(&1), 2),
-        "640 is not longer than 640"
-    );
+    assert_eq!((table.get(Some(b"a")), table.len()), (Some(&1), 2), "640 is not longer than 640");
     table.advance(1_641);
-    assert_eq!(
-        (table.get(Some(b"a")), table.get(Some(b"b"))),
-        (None, Some(&2))
-    );
-    assert_eq!(
-        table.entry(Some(b"c")).copied(),
-        Ok(0),
-        "a key past its time makes room"
-    );
+    assert_eq!((table.get(Some(b"a")), table.get(Some(b"b"))), (None, Some(&2)));
+    assert_eq!(table.entry(Some(b"c")).copied(), Ok(0), "a key past its time makes room");
     table.advance(900);
-    assert_eq!(
-        table.get(Some(b"b")),
-        Some(&2),
-        "the clock does not go back"
-    );
+    assert_eq!(table.get(Some(b"b")), Some(&2), "the clock does not go back");
     table.advance(2_000);
-    assert_eq!(
-        (table.get(Some(b"b")), table.len()),
-        (None, 1),
-        "swept a bucket of 10 later"
-    );
+    assert_eq!((table.get(Some(b"b")), table.len()), (None, 1), "swept a bucket of 10 later");
 }
 
 #[test]
@@ -415,12 +343,7 @@ fn a_time_to_live_set_anew_begins_with_the_restore() {
     plain.window(None).unwrap().push([1, 2]);
     let mut store = Store::new();
     apply(&mut store, &checkpoint(&mut plain, Extent::Full));
-    let model = Model {
-        capacity: Some(3),
-        ttl: Some(10),
-        keys_max: 9,
-        ..Model::default()
-    };
+    let model = Model { capacity: Some(3), ttl: Some(10), keys_max: 9, ..Model::default() };
     let mut table = restored(&store, &model);
     table.advance(5_000);
     assert!(table.get(None).is_some(), "seen when the clock began");
@@ -430,17 +353,8 @@ fn a_time_to_live_set_anew_begins_with_the_restore() {
     table.window(None).unwrap().push([3, 4]);
     store.clear();
     apply(&mut store, &checkpoint(&mut table, Extent::Full));
-    let mut forgetless = restored(
-        &store,
-        &Model {
-            ttl: None,
-            ..model.clone()
-        },
-    );
-    apply(
-        &mut store,
-        &checkpoint(&mut forgetless, Extent::Incremental),
-    );
+    let mut forgetless = restored(&store, &Model { ttl: None, ..model.clone() });
+    apply(&mut store, &checkpoint(&mut forgetless, Extent::Incremental));
     let mut table = restored(&store, &model);
     table.advance(1_000_000);
     assert!(table.get(None).is_some());
@@ -452,35 +366,22 @@ fn broken_checkpoints_are_refused_with_the_entry() {
     (0..96).for_each(|word| _ = table.window(Some(b"k")).unwrap().push([word, 1]));
     let mut store = Store::new();
     apply(&mut store, &checkpoint(&mut table, Extent::Full));
-    let model = Model {
-        capacity: Some(96),
-        keys_max: 9,
-        ..Model::default()
-    };
+    let model = Model { capacity: Some(96), keys_max: 9, ..Model::default() };
     let attempt = |store: &Store| {
         let mut table = self::table(&model);
         let mut entries = Entries::new();
-        store
-            .iter()
-            .for_each(|(key, value)| entries.put(key, value));
-        table
-            .put(&entries)
-            .and_then(|()| table.end_restore())
-            .map_err(|failure| failure.message)
+        for (key, value) in store {
+            entries.put(key, value);
+        }
+        table.put(&entries).and_then(|()| table.end_restore()).map_err(|failure| failure.message)
     };
     assert_eq!(attempt(&store), Ok(()));
     for key in store.keys() {
         let mut cut = store.clone();
         cut.remove(key);
-        assert!(
-            attempt(&cut).unwrap_err().contains("is missing"),
-            "without {key:?}"
-        );
+        assert!(attempt(&cut).unwrap_err().contains("is missing"), "without {key:?}");
         cut.insert(key.clone(), vec![0; 1_000]);
-        assert!(
-            attempt(&cut).unwrap_err().contains("does not fit"),
-            "with {key:?} too long"
-        );
+        assert!(attempt(&cut).unwrap_err().contains("does not fit"), "with {key:?} too long");
     }
     store.insert(vec![9], Vec::new());
     assert!(attempt(&store).unwrap_err().contains("none of this table"));
@@ -497,17 +398,12 @@ fn an_incremental_chain_with_deletions_restores_in_order() {
             (0..35 * round).for_each(|_| _ = window.pop_oldest());
         }
         table.remove(Some(&[round as u8]));
-        chain.push(checkpoint(
-            &mut table,
-            if round == 0 {
-                Extent::Full
-            } else {
-                Extent::Incremental
-            },
-        ));
+        chain.push(checkpoint(&mut table, if round == 0 { Extent::Full } else { Extent::Incremental }));
     }
     let mut copy = Windows::<u64, 2>::growing();
-    chain.iter().for_each(|entries| copy.put(entries).unwrap());
+    for entries in &chain {
+        copy.put(entries).unwrap();
+    }
     copy.end_restore().unwrap();
     assert_eq!(seen(&mut copy), seen(&mut table));
 }
@@ -516,14 +412,9 @@ fn an_incremental_chain_with_deletions_restores_in_order() {
 #[test]
 fn a_million_keys_take_less_than_their_slots_and_a_hundred_bytes() {
     let keys = 1_000_000_u32;
-    for (mut table, bound) in [
-        (Windows::<[u64; 4], 1>::of(50), 100),
-        (Windows::of(50).forget_after(1_000), 116),
-    ] {
+    for (mut table, bound) in [(Windows::<[u64; 4], 1>::of(50), 100), (Windows::of(50).forget_after(1_000), 116)] {
         for number in 0..keys {
-            let mut window = table
-                .window(Some(&u64::from(number).to_be_bytes()))
-                .unwrap();
+            let mut window = table.window(Some(&u64::from(number).to_be_bytes())).unwrap();
             (0..50).for_each(|word| _ = window.push([word]));
         }
         let per_key = Table::bytes(&table) / u64::from(keys);

@@ -18,11 +18,7 @@ pub struct Window<'a, V, const W: usize> {
 
 impl<V: fmt::Debug, const W: usize> fmt::Debug for Window<'_, V, W> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Window")
-            .field("len", &self.len())
-            .field("value", self.value())
-            .finish_non_exhaustive()
+        formatter.debug_struct("Window").field("len", &self.len()).field("value", self.value()).finish_non_exhaustive()
     }
 }
 
@@ -98,27 +94,16 @@ impl<'a, V, const W: usize> Window<'a, V, W> {
         let former = self.record.ring;
         self.record.ring.start = self.slots.position(&former, 1);
         self.record.ring.len -= 1;
-        if self.slots.capacity.is_none()
-            && self
-                .record
-                .ring
-                .start
-                .is_multiple_of(self.slots.arena.block_slots())
-        {
+        if self.slots.capacity.is_none() && self.record.ring.start.is_multiple_of(self.slots.arena.block_slots()) {
             let page = self.slots.pages(&former).next();
             let block = self.slots.pop_first(&former);
-            page.into_iter().for_each(|page| {
-                leave(
-                    self.slots,
-                    self.outbox,
-                    self.long_keys,
-                    self.record.key(),
-                    page,
-                )
-            });
-            block
-                .into_iter()
-                .for_each(|block| self.slots.arena.release(block));
+            if let Some(page) = page {
+                let key = self.record.key();
+                leave(self.slots, self.outbox, self.long_keys, key, page);
+            }
+            if let Some(block) = block {
+                self.slots.arena.release(block);
+            }
         }
         Some(slot)
     }
@@ -146,25 +131,11 @@ impl<'a, V, const W: usize> Window<'a, V, W> {
     #[inline]
     fn write(&mut self, position: u32, slot: Slot<W>) -> Option<Slot<W>> {
         let place = self.slots.place_or_make(&mut self.record.ring, position)?;
-        let touch = self
-            .slots
-            .arena
-            .dirt
-            .touch_first(self.slots.arena.page(place));
+        let touch = self.slots.arena.dirt.touch_first(self.slots.arena.page(place));
         if touch != Touch::Again {
             let is_pending = touch == Touch::Pending;
-            change(
-                self.slots,
-                self.outbox,
-                self.long_keys,
-                self.record.key(),
-                (position, place),
-                is_pending,
-            );
+            change(self.slots, self.outbox, self.long_keys, self.record.key(), (position, place), is_pending);
         }
-        self.slots
-            .arena
-            .get_mut(place)
-            .map(|held| std::mem::replace(held, slot))
+        self.slots.arena.get_mut(place).map(|held| std::mem::replace(held, slot))
     }
 }

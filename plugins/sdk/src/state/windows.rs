@@ -49,11 +49,14 @@ impl<V> Record<V> {
     #[inline]
     pub(super) fn key(&self) -> KeyWords {
         let [first, last] = self.words;
-        KeyWords {
-            first,
-            last,
-            length: self.key_length,
-        }
+        KeyWords { first, last, length: self.key_length }
+    }
+
+    /// Whether this is the record of a short key. One branch for all three.
+    #[inline]
+    fn is_at(&self, key: KeyWords) -> bool {
+        let [first, last] = self.words;
+        (first ^ key.first) | (last ^ key.last) | u64::from(self.key_length ^ key.length) == 0
     }
 }
 
@@ -66,11 +69,7 @@ pub struct Full {
 
 impl fmt::Display for Full {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "the table holds {} keys, which is its limit",
-            self.keys_max
-        )
+        write!(formatter, "the table holds {} keys, which is its limit", self.keys_max)
     }
 }
 
@@ -104,10 +103,7 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
     /// Bounds the number of keys; by default and at most [`Self::KEYS_MAX`].
     #[must_use]
     pub fn keys_max(self, keys_max: u32) -> Self {
-        Self {
-            keys_max: keys_max.min(Self::KEYS_MAX),
-            ..self
-        }
+        Self { keys_max: keys_max.min(Self::KEYS_MAX), ..self }
     }
 
     /// More keys than this no table holds: 2^24 - 1.
@@ -117,16 +113,16 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
     /// moves, in its unit. Exact, and decided by the sequence of calls alone.
     #[must_use]
     pub fn forget_after(self, ttl: u64) -> Self {
-        Self {
-            expiry: Some(Expiry::new(ttl)),
-            ..self
-        }
+        Self { expiry: Some(Expiry::new(ttl)), ..self }
     }
 
     /// Moves the clock of a table that forgets up to `time`; an earlier time does nothing. Tell the time
     /// of each row before its key is looked up.
     #[inline]
     pub fn advance(&mut self, time: i64) {
+        if self.expiry.as_ref().is_some_and(|expiry| expiry.now().is_none()) {
+            self.touch_all();
+        }
         if let Some(expiry) = &mut self.expiry
             && expiry.advance(time)
         {
@@ -134,6 +130,18 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
             if expiry.is_due() {
                 self.sweep();
             }
+        }
+    }
+
+    /// The clock's first time stamps the records that came before it, which changes each of them.
+    #[cold]
+    fn touch_all(&mut self) {
+        let mut from = 0;
+        while let Some(number) = self.records.live().next_from(from) {
+            if self.dirt.touch(number) {
+                self.put_record_aside(number);
+            }
+            from = number + 1;
         }
     }
 
@@ -174,23 +182,14 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
             }
             found => self.renew(found, words, key)?,
         };
-        let full = Full {
-            keys_max: self.keys_max,
-        };
+        let full = Full { keys_max: self.keys_max };
         let record = self.records.get_mut(number).ok_or(full)?;
-        Ok(Window {
-            record,
-            slots: &mut self.slots,
-            outbox: &mut self.outbox,
-            long_keys: &self.long_keys,
-        })
+        Ok(Window { record, slots: &mut self.slots, outbox: &mut self.outbox, long_keys: &self.long_keys })
     }
 
     /// The value of `key`, to read; neither seen nor changed by that.
     pub fn get(&self, key: Option<&[u8]>) -> Option<&V> {
-        let number = self
-            .find(KeyWords::of(key), key)
-            .filter(|number| !self.is_expired(*number))?;
+        let number = self.find(KeyWords::of(key), key).filter(|number| !self.is_expired(*number))?;
         self.records.get(number).map(|record| &record.value)
     }
 
@@ -198,81 +197,68 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
     pub fn remove(&mut self, key: Option<&[u8]>) -> bool {
         let found = self.find(KeyWords::of(key), key);
         let was = found.is_some_and(|number| !self.is_expired(number));
-        found.into_iter().for_each(|number| self.forget(number));
+        if let Some(number) = found {
+            self.forget(number);
+        }
         was
     }
 
     /// All keys with their values, in the order of the keys' bytes, the record without a key first: an
     /// order that depends on nothing but the keys. Sorts, so it is nothing to do per row.
     pub fn iter_sorted(&self) -> impl Iterator<Item = (Option<Vec<u8>>, &V)> {
-        let live = self
-            .records
-            .live()
-            .iter()
-            .filter(|number| !self.is_expired(*number));
+        let live = self.records.live().iter().filter(|number| !self.is_expired(*number));
         let mut all: Vec<_> = live
             .filter_map(|number| self.records.get(number))
             .map(|record| (record_key(record.key(), &self.long_keys), &record.value))
             .collect();
         all.sort_by(|(one, _), (other, _)| one.cmp(other));
-        all.into_iter()
-            .map(|(key, value)| match super::entry::EntryKey::parse(&key) {
-                Some(super::entry::EntryKey::Record(name)) => (name.map(<[u8]>::to_vec), value),
-                _ => (None, value),
-            })
+        all.into_iter().map(|(key, value)| match super::entry::EntryKey::parse(&key) {
+            Some(super::entry::EntryKey::Record(name)) => (name.map(<[u8]>::to_vec), value),
+            _ => (None, value),
+        })
     }
 
     #[inline]
     fn is_expired(&self, number: u32) -> bool {
-        self.expiry
-            .as_ref()
-            .is_some_and(|expiry| expiry.is_expired(number))
+        self.expiry.as_ref().is_some_and(|expiry| expiry.is_expired(number))
     }
 
     #[inline]
     pub(super) fn find(&self, words: KeyWords, key: Option<&[u8]>) -> Option<u32> {
-        self.index.find(words.hash(), |number| {
-            self.records
-                .get(number)
-                .is_some_and(|record| match record.key().place() {
-                    None => record.key() == words,
-                    Some(place) => {
-                        record.words.first() == Some(&words.first)
-                            && words.length == record.key_length
-                            && self.long_keys.get(place).map(|long| &**long) == key
-                    }
-                })
-        })
+        if words.place().is_some() {
+            return self.find_long(words, key);
+        }
+        let held = |number| self.records.get(number);
+        self.index.find(words.hash(), |number| held(number).is_some_and(|record| record.is_at(words)))
+    }
+
+    #[cold]
+    fn find_long(&self, words: KeyWords, key: Option<&[u8]>) -> Option<u32> {
+        let held = |number| {
+            let record = self.records.get(number)?.key();
+            (record.first == words.first).then_some(record.place()?)
+        };
+        let long = |place| self.long_keys.get(place).map(|long| &**long);
+        self.index.find(words.hash(), |number| held(number).is_some_and(|place| long(place) == key))
     }
 
     /// Makes the record of a key that is new (`found` is none) or past its time.
     #[cold]
-    fn renew(
-        &mut self,
-        found: Option<u32>,
-        words: KeyWords,
-        key: Option<&[u8]>,
-    ) -> Result<u32, Full> {
+    fn renew(&mut self, found: Option<u32>, words: KeyWords, key: Option<&[u8]>) -> Result<u32, Full> {
         if let Some(number) = found {
             self.forget(number);
         }
         if self.records.len() >= self.keys_max {
             let early = self.expiry.as_ref().map(Expiry::early).unwrap_or_default();
-            early.into_iter().for_each(|number| self.forget(number));
+            for number in early {
+                self.forget(number);
+            }
         }
         if self.records.len() >= self.keys_max {
-            return Err(Full {
-                keys_max: self.keys_max,
-            });
+            return Err(Full { keys_max: self.keys_max });
         }
-        let number = self.create(words, key).ok_or(Full {
-            keys_max: self.keys_max,
-        })?;
-        let key = self
-            .records
-            .get(number)
-            .map(Record::key)
-            .unwrap_or_default();
+        let number = self.create(words, key).ok_or(Full { keys_max: self.keys_max })?;
+        let key = self.records.get(number).map(Record::key).unwrap_or_default();
         let known = self.outbox.has_gone() && self.outbox.recall(&record_key(key, &self.long_keys));
         self.dirt.create(number, known);
         if let Some(expiry) = &mut self.expiry {
@@ -287,16 +273,10 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
             Some(key) if words.place().is_some() => words.at(self.long_keys.insert(key.into())?),
             _ => words,
         };
-        let record = Record {
-            words: [words.first, words.last],
-            key_length: words.length,
-            ..Record::default()
-        };
+        let record = Record { words: [words.first, words.last], key_length: words.length, ..Record::default() };
         let number = self.records.insert(record)?;
         let records = &self.records;
-        self.index.insert(words.hash(), number, |number| {
-            records.get(number).map_or(0, |record| record.key().hash())
-        });
+        self.index.insert(words.hash(), number, |number| records.get(number).map_or(0, |record| record.key().hash()));
         Some(number)
     }
 
@@ -311,13 +291,7 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
         let (key, ring) = (record.key(), record.ring);
         let pages: Vec<Page> = self.slots.pages(&ring).collect();
         for page in &pages {
-            leave(
-                &mut self.slots,
-                &mut self.outbox,
-                &self.long_keys,
-                key,
-                *page,
-            );
+            leave(&mut self.slots, &mut self.outbox, &self.long_keys, key, *page);
         }
         if self.dirt.remove(number) {
             self.outbox.note_gone(record_key(key, &self.long_keys));
@@ -331,17 +305,15 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
     /// Takes a record out with its blocks; dirt, live pages and stamp are the caller's.
     pub(super) fn take_out(&mut self, number: u32, ring: &Ring) {
         let blocks: Vec<u32> = self.slots.blocks(ring).map(|(_, block)| block).collect();
-        blocks
-            .into_iter()
-            .for_each(|block| self.slots.arena.release(block));
+        for block in blocks {
+            self.slots.arena.release(block);
+        }
         self.slots.release(ring);
         let Some(key) = self.records.get(number).map(Record::key) else {
             return;
         };
         let records = &self.records;
-        self.index.remove(key.hash(), number, |number| {
-            records.get(number).map_or(0, |record| record.key().hash())
-        });
+        self.index.remove(key.hash(), number, |number| records.get(number).map_or(0, |record| record.key().hash()));
         self.records.remove(number);
         if let Some(place) = key.place() {
             self.long_keys.remove(place);
@@ -361,19 +333,13 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
         let record = self.records.get(number)?;
         let stamp = self.expiry.as_ref().map(|expiry| expiry.seen_at(number));
         let mut value = Vec::with_capacity(64);
-        Preamble {
-            stamp,
-            start: record.ring.start,
-            len: record.ring.len,
-        }
-        .write(self.has_slots(), &mut value);
+        Preamble { stamp, start: record.ring.start, len: record.ring.len }.write(Self::HAS_SLOTS, &mut value);
         record.value.encode(&mut value);
         Some((record_key(record.key(), &self.long_keys), value))
     }
 
-    pub(super) fn has_slots(&self) -> bool {
-        W > 0
-    }
+    /// Whether records have slots at all.
+    pub(super) const HAS_SLOTS: bool = W > 0;
 }
 
 /// Lets a page go: writes it aside if the running checkpoint still needs it, and tells later ones.

@@ -3,10 +3,7 @@
 use super::{Datum, Record};
 use crate::guest::Guest;
 use crate::output_column::OutputColumn;
-use crate::{
-    CODE_COLUMN, Column, Failure, Field, OFFSET, Output, PARTITION, Plan, Plugin, RowError,
-    WATERMARK,
-};
+use crate::{CODE_COLUMN, Column, Failure, Field, OFFSET, Output, PARTITION, Plan, Plugin, RowError, WATERMARK};
 
 /// A configured plugin in a test.
 #[derive(Debug)]
@@ -41,15 +38,8 @@ impl<P: Plugin> Kit<P> {
     pub fn new(settings: &[(&str, &str)]) -> Result<Self, Failure> {
         P::describe().check()?;
         let mut guest = Guest::new();
-        guest.configure(
-            settings
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned())),
-        )?;
-        Ok(Self {
-            guest,
-            position: Position::default(),
-        })
+        guest.configure(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())))?;
+        Ok(Self { guest, position: Position::default() })
     }
 
     /// The guest, to drive or look into it directly.
@@ -72,11 +62,7 @@ impl<P: Plugin> Kit<P> {
                     }
                     offsets.push(offset);
                 }
-                Err(message) => outcome.rejected.push(RowError {
-                    row: offset as u32,
-                    code: CODE_COLUMN,
-                    message,
-                }),
+                Err(message) => outcome.rejected.push(RowError { row: offset as u32, code: CODE_COLUMN, message }),
             }
             self.position.pass(&plan, record);
         }
@@ -94,12 +80,7 @@ impl<P: Plugin> Kit<P> {
         self.position.watermark_us = self.position.watermark_us.max(Some(watermark_us));
         let last = [self.position.offset.saturating_sub(1)];
         let mut outcome = Outcome::default();
-        collect(
-            self.guest.advance(watermark_us)?,
-            &plan,
-            &last,
-            &mut outcome,
-        )?;
+        collect(self.guest.advance(watermark_us)?, &plan, &last, &mut outcome)?;
         Ok(outcome)
     }
 
@@ -113,17 +94,11 @@ impl<P: Plugin> Kit<P> {
                 path => record.get(path).clone(),
             };
             if plan.is_required(position) && matches!(value, Datum::Absent | Datum::Null) {
-                return Err(format!(
-                    "Field `{}` is required, but the record does not have it.",
-                    field.path
-                ));
+                return Err(format!("Field `{}` is required, but the record does not have it.", field.path));
             }
-            value.fitted(field.kind).ok_or_else(|| {
-                format!(
-                    "Field `{}` is not of kind {:?}: {value:?}.",
-                    field.path, field.kind
-                )
-            })
+            value
+                .fitted(field.kind)
+                .ok_or_else(|| format!("Field `{}` is not of kind {:?}: {value:?}.", field.path, field.kind))
         };
         plan.inputs().iter().enumerate().map(cell).collect()
     }
@@ -137,20 +112,13 @@ impl Position {
             && let Datum::Int64(time_us) = record.get(&source.path)
         {
             let lateness_us = i64::try_from(source.lateness_us).unwrap_or(i64::MAX);
-            self.watermark_us = self
-                .watermark_us
-                .max(Some(time_us.saturating_sub(lateness_us)));
+            self.watermark_us = self.watermark_us.max(Some(time_us.saturating_sub(lateness_us)));
         }
     }
 }
 
 /// Adds what a call has written; `offsets` are those of its rows.
-fn collect(
-    output: &mut Output,
-    plan: &Plan,
-    offsets: &[usize],
-    outcome: &mut Outcome,
-) -> Result<(), Failure> {
+fn collect(output: &mut Output, plan: &Plan, offsets: &[usize], outcome: &mut Outcome) -> Result<(), Failure> {
     let rejected = output.take_rejected();
     let emitted = output.emitted();
     let offset_of = |row: usize| offsets.get(row).copied().unwrap_or(usize::MAX);
@@ -166,10 +134,7 @@ fn collect(
         outcome.rows.push(record);
         outcome.origins.push(offset_of(origin));
     }
-    let at_offset = |error: RowError| RowError {
-        row: offset_of(error.row as usize) as u32,
-        ..error
-    };
+    let at_offset = |error: RowError| RowError { row: offset_of(error.row as usize) as u32, ..error };
     outcome.rejected.extend(rejected.into_iter().map(at_offset));
     outcome.rejected.sort_by_key(|error| error.row);
     Ok(())

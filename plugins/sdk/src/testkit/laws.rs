@@ -25,11 +25,7 @@ pub struct Broken {
 
 impl fmt::Display for Broken {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{}: {} after {}",
-            self.plan, self.difference, self.events
-        )
+        write!(formatter, "{}: {} after {}", self.plan, self.difference, self.events)
     }
 }
 
@@ -48,28 +44,12 @@ struct Attempt<'r> {
 }
 
 impl<'r> Attempt<'r> {
-    fn new(
-        records: &'r [Record],
-        settings: &'r [(&'r str, &'r str)],
-        seed: u64,
-        plan: usize,
-    ) -> Self {
+    fn new(records: &'r [Record], settings: &'r [(&'r str, &'r str)], seed: u64, plan: usize) -> Self {
         let mut chance = Chance::new(seed ^ (plan as u64) << 32);
         // The first plan feeds single rows; the others differ widely in the length of their batches.
         let scales = records.len().clamp(2, BATCH_ROWS_MAX / 2).ilog2() as usize;
-        let batch_rows = if plan == 0 {
-            1
-        } else {
-            1 << chance.below(scales + 1)
-        };
-        Self {
-            records,
-            settings,
-            chance,
-            batch_rows,
-            events: Vec::new(),
-            outcome: Outcome::default(),
-        }
+        let batch_rows = if plan == 0 { 1 } else { 1 << chance.below(scales + 1) };
+        Self { records, settings, chance, batch_rows, events: Vec::new(), outcome: Outcome::default() }
     }
 
     /// Processes the next batch; false when there is none.
@@ -94,19 +74,14 @@ impl<'r> Attempt<'r> {
     ) -> Result<Kit<P>, Failure> {
         match self.chance.below(8) {
             0 | 1 if !store.is_underway() => {
-                let extent = if self.chance.one_in(4) {
-                    Extent::Full
-                } else {
-                    Extent::Incremental
-                };
+                let extent = if self.chance.one_in(4) { Extent::Full } else { Extent::Incremental };
                 store.begin(&mut kit, extent)?;
                 self.events.push(format!("begin {extent:?}"));
             }
             0..=3 if store.is_underway() => {
                 let max_bytes = 1 << self.chance.below(12);
                 let more = store.take(&mut kit, max_bytes)?;
-                self.events
-                    .push(format!("{max_bytes} bytes of entries (more: {more})"));
+                self.events.push(format!("{max_bytes} bytes of entries (more: {more})"));
             }
             4 | 5 if store.is_underway() => {
                 let committed = !self.chance.one_in(4);
@@ -117,8 +92,7 @@ impl<'r> Attempt<'r> {
                 *restores += 1;
                 kit = store.restore(self.settings, &mut self.chance)?;
                 self.outcome.truncate(kit.position.offset);
-                self.events
-                    .push(format!("restore at {}", kit.position.offset));
+                self.events.push(format!("restore at {}", kit.position.offset));
             }
             _ => {}
         }
@@ -126,19 +100,12 @@ impl<'r> Attempt<'r> {
     }
 
     fn broken(&self, seed: u64, plan: usize, difference: String) -> Broken {
-        Broken {
-            plan: format!("Seed {seed}, plan {plan}"),
-            events: self.events.join(", "),
-            difference,
-        }
+        Broken { plan: format!("Seed {seed}, plan {plan}"), events: self.events.join(", "), difference }
     }
 }
 
 /// Processes the records in batches as long as they get.
-fn in_one_piece<P: Plugin>(
-    settings: &[(&str, &str)],
-    records: &[Record],
-) -> Result<(Kit<P>, Outcome), Failure> {
+fn in_one_piece<P: Plugin>(settings: &[(&str, &str)], records: &[Record]) -> Result<(Kit<P>, Outcome), Failure> {
     let mut kit = Kit::new(settings)?;
     let mut outcome = Outcome::default();
     for batch in records.chunks(BATCH_ROWS_MAX) {
@@ -149,31 +116,18 @@ fn in_one_piece<P: Plugin>(
 
 fn first_difference(expected: &Outcome, found: &Outcome) -> Option<String> {
     if expected.rejected != found.rejected {
-        return Some(format!(
-            "rejected {:?} instead of {:?}",
-            found.rejected, expected.rejected
-        ));
+        return Some(format!("rejected {:?} instead of {:?}", found.rejected, expected.rejected));
     }
-    let row = |outcome: &Outcome, index: usize| {
-        outcome
-            .origins
-            .get(index)
-            .copied()
-            .zip(outcome.rows.get(index).cloned())
-    };
+    let row =
+        |outcome: &Outcome, index: usize| outcome.origins.get(index).copied().zip(outcome.rows.get(index).cloned());
     (0..expected.rows.len().max(found.rows.len())).find_map(|index| {
         let (expected, found) = (row(expected, index), row(found, index));
-        (expected != found)
-            .then(|| format!("output row {index} is {found:?} instead of {expected:?}"))
+        (expected != found).then(|| format!("output row {index} is {found:?} instead of {expected:?}"))
     })
 }
 
 fn startless(failure: &Failure) -> Broken {
-    Broken {
-        plan: "In one piece".to_owned(),
-        events: "no cut".to_owned(),
-        difference: failure.to_string(),
-    }
+    Broken { plan: "In one piece".to_owned(), events: "no cut".to_owned(), difference: failure.to_string() }
 }
 
 /// Tries `plans` random ways to cut the records into batches: rows and rejections must be those of the run
@@ -187,8 +141,7 @@ pub fn law_of_cuts<P: Plugin>(
     seed: u64,
     plans: usize,
 ) -> Result<(), Broken> {
-    let (_, expected) =
-        in_one_piece::<P>(settings, records).map_err(|failure| startless(&failure))?;
+    let (_, expected) = in_one_piece::<P>(settings, records).map_err(|failure| startless(&failure))?;
     for plan in 0..plans {
         let mut attempt = Attempt::new(records, settings, seed, plan);
         let ran = Kit::<P>::new(settings).and_then(|mut kit| {
@@ -196,9 +149,7 @@ pub fn law_of_cuts<P: Plugin>(
             Ok(())
         });
         let difference = ran.err().map(|failure| failure.to_string());
-        if let Some(difference) =
-            difference.or_else(|| first_difference(&expected, &attempt.outcome))
-        {
+        if let Some(difference) = difference.or_else(|| first_difference(&expected, &attempt.outcome)) {
             return Err(attempt.broken(seed, plan, difference));
         }
     }
@@ -225,9 +176,8 @@ pub fn law_of_restarts<P: Stateful>(
         let state = restarted::<P>(&mut attempt);
         let difference = match state {
             Err(failure) => Some(failure.to_string()),
-            Ok(state) => first_difference(&expected, &attempt.outcome).or_else(|| {
-                (!expected_state.agrees_with(&state)).then(|| "the final state differs".to_owned())
-            }),
+            Ok(state) => first_difference(&expected, &attempt.outcome)
+                .or_else(|| (!expected_state.agrees_with(&state)).then(|| "the final state differs".to_owned())),
         };
         if let Some(difference) = difference {
             return Err(attempt.broken(seed, plan, difference));

@@ -151,20 +151,13 @@ impl Record {
 
     /// The field's value; absent where it was not set.
     pub fn get(&self, path: &str) -> &Datum {
-        self.fields
-            .iter()
-            .find(|(held, _)| held == path)
-            .map_or(&Datum::Absent, |(_, value)| value)
+        self.fields.iter().find(|(held, _)| held == path).map_or(&Datum::Absent, |(_, value)| value)
     }
 }
 
 impl PartialEq for Record {
     fn eq(&self, other: &Self) -> bool {
-        let all_in = |one: &Self, two: &Self| {
-            one.fields
-                .iter()
-                .all(|(path, value)| two.get(path) == value)
-        };
+        let all_in = |one: &Self, two: &Self| one.fields.iter().all(|(path, value)| two.get(path) == value);
         all_in(self, other) && all_in(other, self)
     }
 }

@@ -39,9 +39,7 @@ impl Store {
 
     /// The number of entries of the last committed checkpoint.
     pub fn len(&self) -> usize {
-        self.committed
-            .as_ref()
-            .map_or(0, |checkpoint| checkpoint.held.len())
+        self.committed.as_ref().map_or(0, |checkpoint| checkpoint.held.len())
     }
 
     /// Whether there is no entry.
@@ -51,41 +49,21 @@ impl Store {
 
     /// Begins a checkpoint of the kit's state; a full one where none was committed before.
     pub fn begin<P: Stateful>(&mut self, kit: &mut Kit<P>, extent: Extent) -> Result<(), Failure> {
-        let base = self
-            .committed
-            .as_ref()
-            .filter(|_| extent == Extent::Incremental);
-        let extent = if base.is_some() {
-            Extent::Incremental
-        } else {
-            Extent::Full
-        };
-        let held = base
-            .map(|checkpoint| checkpoint.held.clone())
-            .unwrap_or_default();
+        let base = self.committed.as_ref().filter(|_| extent == Extent::Incremental);
+        let extent = if base.is_some() { Extent::Incremental } else { Extent::Full };
+        let held = base.map(|checkpoint| checkpoint.held.clone()).unwrap_or_default();
         let header = kit.guest().begin_checkpoint(extent)?;
-        self.underway = Some(Checkpoint {
-            header,
-            position: kit.position,
-            held,
-            written: Vec::new(),
-        });
+        self.underway = Some(Checkpoint { header, position: kit.position, held, written: Vec::new() });
         Ok(())
     }
 
     /// Takes about `max_bytes` of the checkpoint's entries; false when there are no more.
-    pub fn take<P: Stateful>(
-        &mut self,
-        kit: &mut Kit<P>,
-        max_bytes: usize,
-    ) -> Result<bool, Failure> {
+    pub fn take<P: Stateful>(&mut self, kit: &mut Kit<P>, max_bytes: usize) -> Result<bool, Failure> {
         let Some(underway) = self.underway.as_mut() else {
             return Ok(false);
         };
         kit.guest().next_entries(max_bytes, |space, entries| {
-            let owned = |(key, value): (&[u8], Option<&[u8]>)| {
-                (space, key.to_vec(), value.map(<[u8]>::to_vec))
-            };
+            let owned = |(key, value): (&[u8], Option<&[u8]>)| (space, key.to_vec(), value.map(<[u8]>::to_vec));
             underway.written.extend(entries.iter().map(owned));
         })
     }
@@ -101,10 +79,7 @@ impl Store {
             return Ok(());
         };
         let written = std::mem::take(&mut checkpoint.written);
-        let mut keys: Vec<_> = written
-            .iter()
-            .map(|(space, key, _)| (*space, key))
-            .collect();
+        let mut keys: Vec<_> = written.iter().map(|(space, key, _)| (*space, key)).collect();
         keys.sort_unstable();
         if let Some([(space, key), _]) = keys.array_windows().find(|[one, next]| one == next) {
             return Err(Failure::new(
@@ -127,11 +102,7 @@ impl Store {
     ///
     /// # Errors
     /// A plugin that rejects its own checkpoint or holds another number of entries afterwards.
-    pub fn restore<P: Stateful>(
-        &mut self,
-        settings: &[(&str, &str)],
-        chance: &mut Chance,
-    ) -> Result<Kit<P>, Failure> {
+    pub fn restore<P: Stateful>(&mut self, settings: &[(&str, &str)], chance: &mut Chance) -> Result<Kit<P>, Failure> {
         self.underway = None;
         let mut kit = Kit::new(settings)?;
         let Some(checkpoint) = &self.committed else {
@@ -168,12 +139,8 @@ impl Store {
 
     /// Whether both hold the same entries at the same position.
     pub(super) fn agrees_with(&self, other: &Self) -> bool {
-        let seen = |store: &Self| {
-            store
-                .committed
-                .as_ref()
-                .map(|checkpoint| (checkpoint.position, checkpoint.held.clone()))
-        };
+        let seen =
+            |store: &Self| store.committed.as_ref().map(|checkpoint| (checkpoint.position, checkpoint.held.clone()));
         seen(self) == seen(other)
     }
 }

@@ -22,12 +22,7 @@ fn fresh() -> Guest<Counter> {
 }
 
 fn header(state_version: u32) -> Header {
-    Header {
-        plugin: "counter".to_owned(),
-        version: "2.1.0".to_owned(),
-        state_version,
-        settings: Vec::new(),
-    }
+    Header { plugin: "counter".to_owned(), version: "2.1.0".to_owned(), state_version, settings: Vec::new() }
 }
 
 /// All entries of a checkpoint taken in portions of `max_bytes`, and the number of portions.
@@ -36,11 +31,7 @@ fn entries(guest: &mut Guest<Counter>, extent: Extent, max_bytes: usize) -> (Vec
     let (mut all, mut portions) = (Vec::new(), 0);
     loop {
         let more = guest.next_entries(max_bytes, |space, entries| {
-            all.extend(
-                entries
-                    .iter()
-                    .map(|(key, value)| (space, key.to_vec(), value.map(<[u8]>::to_vec))),
-            );
+            all.extend(entries.iter().map(|(key, value)| (space, key.to_vec(), value.map(<[u8]>::to_vec))));
         });
         portions += 1;
         if !more.unwrap() {
@@ -52,17 +43,9 @@ fn entries(guest: &mut Guest<Counter>, extent: Extent, max_bytes: usize) -> (Vec
 #[test]
 fn the_header_names_plugin_versions_and_settings() {
     let mut guest = Guest::<Counter>::new();
-    guest
-        .configure([("flaw".to_owned(), "none".to_owned())])
-        .unwrap();
+    guest.configure([("flaw".to_owned(), "none".to_owned())]).unwrap();
     let settings = vec![("flaw".to_owned(), "none".to_owned())];
-    assert_eq!(
-        guest.begin_checkpoint(Extent::Full).unwrap(),
-        Header {
-            settings,
-            ..header(2)
-        }
-    );
+    assert_eq!(guest.begin_checkpoint(Extent::Full).unwrap(), Header { settings, ..header(2) });
 }
 
 #[test]
@@ -77,16 +60,10 @@ fn the_size_of_portions_changes_nothing_but_their_number() {
         expected.sort();
         assert_eq!(found, expected, "{max_bytes} bytes");
         // Each of the 18 entries has 10 bytes; a portion may end with one that begins below its limit.
-        assert!(
-            portions * (max_bytes + 10) >= 18 * 10,
-            "{portions} portions of {max_bytes} bytes"
-        );
+        assert!(portions * (max_bytes + 10) >= 18 * 10, "{portions} portions of {max_bytes} bytes");
     }
     let (_, portions) = entries(kit.guest(), Extent::Full, 1);
-    assert!(
-        (18..=19).contains(&portions),
-        "{portions} portions of one entry"
-    );
+    assert!((18..=19).contains(&portions), "{portions} portions of one entry");
 }
 
 #[test]
@@ -96,15 +73,10 @@ fn an_incremental_checkpoint_holds_what_changed_since_the_last_committed_one() {
     kit.guest().end_checkpoint(true);
     assert_eq!(entries(kit.guest(), Extent::Incremental, 64).0, []);
     kit.guest().end_checkpoint(true);
-    kit.process(&[weir_plugin_sdk::record! { "key": "new", "amount": 5 }])
-        .unwrap();
-    let changed =
-        |table: u16, number: i64| (table, b"new".to_vec(), Some(number.to_le_bytes().to_vec()));
+    kit.process(&[weir_plugin_sdk::record! { "key": "new", "amount": 5 }]).unwrap();
+    let changed = |table: u16, number: i64| (table, b"new".to_vec(), Some(number.to_le_bytes().to_vec()));
     for committed in [false, true] {
-        assert_eq!(
-            entries(kit.guest(), Extent::Incremental, 64).0,
-            [changed(0, 1), changed(1, 5)]
-        );
+        assert_eq!(entries(kit.guest(), Extent::Incremental, 64).0, [changed(0, 1), changed(1, 5)]);
         kit.guest().end_checkpoint(committed);
     }
     assert_eq!(entries(kit.guest(), Extent::Incremental, 64).0, []);
@@ -122,20 +94,14 @@ fn figures_are_those_of_all_tables_and_the_plugins_own() {
 #[test]
 fn an_older_layout_is_converted() {
     let mut guest = fresh();
-    assert_eq!(
-        guest.begin_restore(&header(1)).unwrap(),
-        Acceptance::Migrate(1)
-    );
+    assert_eq!(guest.begin_restore(&header(1)).unwrap(), Acceptance::Migrate(1));
     let mut old = Entries::new();
     old.put(b"a", b"41");
     old.put(b"b", b"");
     guest.put_entries(0, &old).unwrap();
     assert_eq!(guest.end_restore().unwrap(), 1);
     let (found, _) = entries(&mut guest, Extent::Full, 64);
-    assert_eq!(
-        found,
-        [(0, b"a".to_vec(), Some(41_i64.to_le_bytes().to_vec()))]
-    );
+    assert_eq!(found, [(0, b"a".to_vec(), Some(41_i64.to_le_bytes().to_vec()))]);
 }
 
 #[test]
@@ -144,10 +110,7 @@ fn an_entry_that_cannot_be_converted_fails_the_restore() {
     guest.begin_restore(&header(1)).unwrap();
     let mut old = Entries::new();
     old.put(b"a", b"many");
-    assert_eq!(
-        guest.put_entries(1, &old),
-        Err(Failure::new(8, "Table 1 holds `many`, which is no number."))
-    );
+    assert_eq!(guest.put_entries(1, &old), Err(Failure::new(8, "Table 1 holds `many`, which is no number.")));
 }
 
 #[test]
@@ -158,22 +121,10 @@ fn foreign_state_is_rejected_with_the_reason() {
     };
     let newer = "State version 3 was written by counter 2.1.0, but this version reads 2 and 1; keep the former plugin or start empty.";
     assert_eq!(reject(&header(3)), newer);
-    let foreign = Header {
-        plugin: "sma".to_owned(),
-        ..header(2)
-    };
-    assert_eq!(
-        reject(&foreign),
-        "The state belongs to plugin sma, not to counter; start empty."
-    );
+    let foreign = Header { plugin: "sma".to_owned(), ..header(2) };
+    assert_eq!(reject(&foreign), "The state belongs to plugin sma, not to counter; start empty.");
     let settings = vec![("flaw".to_owned(), "freezes late".to_owned())];
-    assert_eq!(
-        reject(&Header {
-            settings,
-            ..header(2)
-        }),
-        "The flaw differs."
-    );
+    assert_eq!(reject(&Header { settings, ..header(2) }), "The flaw differs.");
 }
 
 #[test]
@@ -183,10 +134,7 @@ fn a_restore_that_does_not_fit_together_fails_at_its_end() {
     let mut given = Entries::new();
     given.put(b"a", &(-1_i64).to_le_bytes());
     guest.put_entries(0, &given).unwrap();
-    assert_eq!(
-        guest.end_restore(),
-        Err(Failure::new(9, "A number is below zero."))
-    );
+    assert_eq!(guest.end_restore(), Err(Failure::new(9, "A number is below zero.")));
 }
 
 #[test]
@@ -195,30 +143,17 @@ fn calls_out_of_order_are_named() {
     let order = |message: &str| Failure::new(CODE_ORDER, message);
     let outside = order("Entries were asked for outside a checkpoint.");
     assert_eq!(guest.next_entries(1, |_, _| {}), Err(outside.clone()));
-    assert_eq!(
-        guest.put_entries(0, &Entries::new()),
-        Err(order("Entries came outside a restore."))
-    );
-    assert_eq!(
-        guest.end_restore(),
-        Err(order("A restore was ended that had not begun."))
-    );
+    assert_eq!(guest.put_entries(0, &Entries::new()), Err(order("Entries came outside a restore.")));
+    assert_eq!(guest.end_restore(), Err(order("A restore was ended that had not begun.")));
     guest.begin_checkpoint(Extent::Full).unwrap();
     guest.end_checkpoint(false);
     assert_eq!(guest.next_entries(1, |_, _| {}), Err(outside));
 
     guest.begin_restore(&header(2)).unwrap();
-    assert_eq!(
-        guest.advance(0).unwrap_err(),
-        order("Rows came before the restore had ended.")
-    );
-    let beyond = Failure::new(
-        CODE_STATE,
-        "Entries came for table 2, but the plugin has 2 tables.",
-    );
+    assert_eq!(guest.advance(0).unwrap_err(), order("Rows came before the restore had ended."));
+    let beyond = Failure::new(CODE_STATE, "Entries came for table 2, but the plugin has 2 tables.");
     assert_eq!(guest.put_entries(2, &Entries::new()), Err(beyond));
-    let once =
-        order("State can only be restored once and before the first row: use a new instance.");
+    let once = order("State can only be restored once and before the first row: use a new instance.");
     assert_eq!(guest.begin_restore(&header(2)), Err(once.clone()));
     guest.end_restore().unwrap();
     assert_eq!(guest.begin_restore(&header(2)), Err(once.clone()));
@@ -232,22 +167,9 @@ fn entries_keep_their_order_and_their_buffers() {
     entries.delete(b"");
     entries.put(b"bc", b"def");
     let found: Vec<_> = entries.iter().collect();
-    assert_eq!(
-        found,
-        [
-            (&b"a"[..], Some(&b""[..])),
-            (b"", None),
-            (b"bc", Some(b"def"))
-        ]
-    );
-    assert_eq!(
-        (entries.len(), entries.bytes(), entries.is_empty()),
-        (3, 6, false)
-    );
+    assert_eq!(found, [(&b"a"[..], Some(&b""[..])), (b"", None), (b"bc", Some(b"def"))]);
+    assert_eq!((entries.len(), entries.bytes(), entries.is_empty()), (3, 6, false));
     entries.clear();
-    assert_eq!(
-        (entries.len(), entries.bytes(), entries.is_empty()),
-        (0, 0, true)
-    );
+    assert_eq!((entries.len(), entries.bytes(), entries.is_empty()), (0, 0, true));
     assert_eq!(entries, Entries::new());
 }

@@ -5,19 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_plugin_sdk::state::{Acceptance, Entries, Extent, Header, Table};
 use weir_plugin_sdk::testkit::{Chance, Record};
 use weir_plugin_sdk::{
-    Batch, Check, Description, Failure, Kind, Output, Plan, Plugin, Setting, Settings, Stateful,
-    record,
+    Batch, Check, Description, Failure, Kind, Output, Plan, Plugin, Setting, Settings, Stateful, record,
 };
 
 /// The ways in which the counter can break a law.
-const FLAWS: [&str; 6] = [
-    "none",
-    "sums per batch",
-    "forgets changes",
-    "freezes late",
-    "repeats keys",
-    "stalls",
-];
+const FLAWS: [&str; 6] = ["none", "sums per batch", "forgets changes", "freezes late", "repeats keys", "stalls"];
 
 /// Numbers by key. Freezing copies everything: this is a test's table.
 #[derive(Debug, Default)]
@@ -51,15 +43,8 @@ impl Table for Numbers {
         self.end(false);
         let all: BTreeSet<Vec<u8>> = self.held.keys().cloned().collect();
         self.underway = std::mem::take(&mut self.changed);
-        let keys = if extent == Extent::Full {
-            all
-        } else {
-            self.underway.clone()
-        };
-        self.frozen = keys
-            .into_iter()
-            .map(|key| (key.clone(), self.held.get(&key).copied()))
-            .collect();
+        let keys = if extent == Extent::Full { all } else { self.underway.clone() };
+        self.frozen = keys.into_iter().map(|key| (key.clone(), self.held.get(&key).copied())).collect();
     }
 
     fn next_entries(&mut self, max_bytes: usize, entries: &mut Entries) -> Result<bool, Failure> {
@@ -94,9 +79,7 @@ impl Table for Numbers {
     fn put(&mut self, entries: &Entries) -> Result<(), Failure> {
         for (key, value) in entries.iter() {
             match value {
-                Some(value) => self
-                    .held
-                    .insert(key.to_vec(), i64::from_le_bytes(value.try_into().unwrap())),
+                Some(value) => self.held.insert(key.to_vec(), i64::from_le_bytes(value.try_into().unwrap())),
                 None => self.held.remove(key),
             };
         }
@@ -125,18 +108,13 @@ pub struct Counter {
 
 impl Plugin for Counter {
     fn describe() -> Description {
-        let flaw = Setting::string("flaw")
-            .default_value("none")
-            .check(Check::one_of(FLAWS));
+        let flaw = Setting::string("flaw").default_value("none").check(Check::one_of(FLAWS));
         Description::new("counter", "2.1.0", "Counts and sums per key.").setting(flaw)
     }
 
     fn configure(settings: &Settings) -> Result<(Self, Plan), Failure> {
         let flaw = settings.text("flaw")?.to_owned();
-        let table = || Numbers {
-            flaw: flaw.clone(),
-            ..Numbers::default()
-        };
+        let table = || Numbers { flaw: flaw.clone(), ..Numbers::default() };
         let plan = Plan::new()
             .input("key", Kind::Text)
             .required()
@@ -144,14 +122,7 @@ impl Plugin for Counter {
             .input("reset", Kind::Boolean)
             .output("count", Kind::Int64)
             .output("sum", Kind::Int64);
-        Ok((
-            Self {
-                counts: table(),
-                sums: table(),
-                flaw,
-            },
-            plan,
-        ))
+        Ok((Self { counts: table(), sums: table(), flaw }, plan))
     }
 
     fn process(&mut self, batch: &Batch<'_>, output: &mut Output) -> Result<(), Failure> {
@@ -160,11 +131,7 @@ impl Plugin for Counter {
             let key = row.text("key")?.value().unwrap_or_default().as_bytes();
             let amount = row.int64("amount")?.value().unwrap_or(0);
             if amount < 0 {
-                output.reject(
-                    row.index(),
-                    1,
-                    format!("Field `amount` is negative: {amount}."),
-                );
+                output.reject(row.index(), 1, format!("Field `amount` is negative: {amount}."));
                 continue;
             }
             if row.boolean("reset")?.value() == Some(true) {
@@ -174,15 +141,8 @@ impl Plugin for Counter {
             }
             batch_sum += amount;
             let (count, sum) = (self.counts.add(key, 1), self.sums.add(key, amount));
-            let sum = if self.flaw == "sums per batch" {
-                batch_sum
-            } else {
-                sum
-            };
-            output
-                .row(row.index())
-                .set("count", count)?
-                .set("sum", sum)?;
+            let sum = if self.flaw == "sums per batch" { batch_sum } else { sum };
+            output.row(row.index()).set("count", count)?.set("sum", sum)?;
         }
         Ok(())
     }
@@ -204,32 +164,20 @@ impl Stateful for Counter {
     }
 
     /// Layout 1 held text; an empty number meant none.
-    fn convert(
-        _version: u32,
-        space: u16,
-        key: &[u8],
-        value: Option<&[u8]>,
-        into: &mut Entries,
-    ) -> Result<(), Failure> {
+    fn convert(_version: u32, space: u16, key: &[u8], value: Option<&[u8]>, into: &mut Entries) -> Result<(), Failure> {
         let text = std::str::from_utf8(value.unwrap_or_default()).unwrap_or_default();
         match text.parse::<i64>() {
             Ok(number) => into.put(key, &number.to_le_bytes()),
             Err(_) if text.is_empty() => {}
             Err(_) => {
-                return Err(Failure::new(
-                    8,
-                    format!("Table {space} holds `{text}`, which is no number."),
-                ));
+                return Err(Failure::new(8, format!("Table {space} holds `{text}`, which is no number.")));
             }
         }
         Ok(())
     }
 
     fn stats(&self) -> Vec<(String, u64)> {
-        vec![(
-            "largest".to_owned(),
-            self.sums.held.values().copied().max().unwrap_or(0) as u64,
-        )]
+        vec![("largest".to_owned(), self.sums.held.values().copied().max().unwrap_or(0) as u64)]
     }
 }
 
@@ -240,11 +188,7 @@ pub fn records(count: usize, seed: u64) -> Vec<Record> {
     let mut chance = Chance::new(seed);
     let mut any = |_| {
         let record = record! { "key": format!("k{}", chance.below(9)), "amount": chance.below(100) as i64 - 5 };
-        if chance.one_in(12) {
-            record.with("reset", true)
-        } else {
-            record
-        }
+        if chance.one_in(12) { record.with("reset", true) } else { record }
     };
     (0..count).map(&mut any).collect()
 }

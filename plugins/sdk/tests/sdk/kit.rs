@@ -1,9 +1,7 @@
 //! The test kit behaves as a host does: required fields, exact numbers, running watermark.
 
 use weir_plugin_sdk::testkit::{Chance, Datum, Kit, Record};
-use weir_plugin_sdk::{
-    Batch, Description, Failure, Kind, OFFSET, Output, Plan, Plugin, Settings, WATERMARK, record,
-};
+use weir_plugin_sdk::{Batch, Description, Failure, Kind, OFFSET, Output, Plan, Plugin, Settings, WATERMARK, record};
 
 /// Repeats what it is given.
 #[derive(Debug)]
@@ -48,18 +46,8 @@ fn the_watermark_before_a_row_runs_behind_the_newest_event_time() {
     let mut kit = Kit::<Echo>::new(&[]).unwrap();
     let mut outcome = kit.process(&records[..2]).unwrap();
     outcome.extend(kit.process(&records[2..]).unwrap());
-    let watermarks: Vec<&Datum> = outcome
-        .rows
-        .iter()
-        .map(|row| row.get("watermark"))
-        .collect();
-    let expected = [
-        Datum::Null,
-        Datum::Int64(90),
-        Datum::Int64(90),
-        Datum::Int64(90),
-        Datum::Int64(190),
-    ];
+    let watermarks: Vec<&Datum> = outcome.rows.iter().map(|row| row.get("watermark")).collect();
+    let expected = [Datum::Null, Datum::Int64(90), Datum::Int64(90), Datum::Int64(90), Datum::Int64(190)];
     assert_eq!(watermarks, expected.iter().collect::<Vec<_>>());
     assert_eq!(outcome.origins, [0, 1, 2, 3, 4]);
     assert_eq!(outcome.rows[4].get("offset"), &Datum::Int64(4));
@@ -69,14 +57,8 @@ fn the_watermark_before_a_row_runs_behind_the_newest_event_time() {
 fn an_advanced_watermark_never_falls() {
     let mut kit = Kit::<Echo>::new(&[]).unwrap();
     assert_eq!(kit.advance(500).unwrap().rows, []);
-    let outcome = kit
-        .process(&[record! { "price": 1, "at": 100 }, record! { "price": 1 }])
-        .unwrap();
-    let watermarks: Vec<&Datum> = outcome
-        .rows
-        .iter()
-        .map(|row| row.get("watermark"))
-        .collect();
+    let outcome = kit.process(&[record! { "price": 1, "at": 100 }, record! { "price": 1 }]).unwrap();
+    let watermarks: Vec<&Datum> = outcome.rows.iter().map(|row| row.get("watermark")).collect();
     assert_eq!(watermarks, [&Datum::Int64(500), &Datum::Int64(500)]);
 }
 
@@ -93,19 +75,12 @@ fn records_that_the_host_rejects_never_reach_the_plugin() {
     let outcome = Kit::<Echo>::new(&[]).unwrap().process(&records).unwrap();
     assert_eq!(outcome.origins, [0, 5]);
     assert_eq!(outcome.rows[0].get("price"), &Datum::Float64(3.0));
-    let rejected: Vec<(u32, &str)> = outcome
-        .rejected
-        .iter()
-        .map(|error| (error.row, error.message.as_str()))
-        .collect();
+    let rejected: Vec<(u32, &str)> = outcome.rejected.iter().map(|error| (error.row, error.message.as_str())).collect();
     let lacks = "Field `price` is required, but the record does not have it.";
     let expected = [
         (1, lacks),
         (2, lacks),
-        (
-            3,
-            "Field `price` is not of kind Float64: Int64(9007199254740993).",
-        ),
+        (3, "Field `price` is not of kind Float64: Int64(9007199254740993)."),
         (4, "Field `price` is not of kind Float64: Text(\"1.5\")."),
     ];
     assert_eq!(rejected, expected);
@@ -115,28 +90,17 @@ fn records_that_the_host_rejects_never_reach_the_plugin() {
 fn a_rejected_row_of_an_identity_output_is_dropped() {
     let mut kit = Kit::<Echo>::new(&[]).unwrap();
     kit.process(&[record! { "price": 1 }]).unwrap();
-    let outcome = kit
-        .process(&[record! { "price": -1 }, record! { "price": 2 }])
-        .unwrap();
+    let outcome = kit.process(&[record! { "price": -1 }, record! { "price": 2 }]).unwrap();
     assert_eq!((outcome.origins, outcome.rows.len()), (vec![2], 1));
     assert_eq!((outcome.rejected[0].row, outcome.rejected[0].code), (1, 5));
 }
 
 #[test]
 fn records_are_equal_by_field_and_by_bits() {
-    assert_eq!(
-        record! { "a": 1, "b": f64::NAN },
-        record! { "b": f64::NAN, "a": 1 }
-    );
+    assert_eq!(record! { "a": 1, "b": f64::NAN }, record! { "b": f64::NAN, "a": 1 });
     assert_ne!(record! { "a": 0.0 }, record! { "a": -0.0 });
     assert_ne!(record! { "a": 1 }, record! { "a": 1, "b": Datum::Null });
-    assert_eq!(
-        record! { "a": 1 },
-        Record::new()
-            .with("a", 2)
-            .with("a", 1)
-            .with("b", Datum::Absent)
-    );
+    assert_eq!(record! { "a": 1 }, Record::new().with("a", 2).with("a", 1).with("b", Datum::Absent));
 }
 
 #[test]

@@ -30,12 +30,7 @@ fn output_that_depends_on_the_cuts_is_found() {
     let flaw = [("flaw", "sums per batch")];
     let broken = law_of_cuts::<Counter>(&flaw, &counter::records(50, SEED), SEED, 10).unwrap_err();
     assert_eq!(broken.plan, format!("Seed {SEED}, plan 0"));
-    assert!(
-        broken
-            .difference
-            .starts_with("output row 1 is Some((1, Record"),
-        "{broken}"
-    );
+    assert!(broken.difference.starts_with("output row 1 is Some((1, Record"), "{broken}");
     assert!(broken.events.starts_with("0, 1, 2, 3"), "{broken}");
 }
 
@@ -60,8 +55,5 @@ fn a_checkpoint_with_a_key_twice_is_found() {
 #[test]
 fn a_table_that_hands_out_nothing_is_found() {
     let broken = restarts("stalls").unwrap_err();
-    assert_eq!(
-        broken.difference,
-        "Table 0 has more entries but hands out none. (code 65003)"
-    );
+    assert_eq!(broken.difference, "Table 0 has more entries but hands out none. (code 65003)");
 }

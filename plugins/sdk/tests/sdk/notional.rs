@@ -1,8 +1,6 @@
 //! The code of `plugins/README.md`, so that what authors read first compiles and passes.
 
-use weir_plugin_sdk::{
-    Batch, Check, Description, Failure, Kind, Output, Plan, Plugin, Setting, Settings,
-};
+use weir_plugin_sdk::{Batch, Check, Description, Failure, Kind, Output, Plan, Plugin, Setting, Settings};
 
 /// Adds `notional = price × volume`, and rejects rows whose price is not above zero.
 pub struct Notional {
@@ -12,10 +10,7 @@ pub struct Notional {
 impl Plugin for Notional {
     fn describe() -> Description {
         Description::new("notional", "1.0.0", "Adds price times volume.").setting(
-            Setting::double("scale")
-                .default_value("1")
-                .check(Check::AtLeast(0))
-                .doc("A factor on every result."),
+            Setting::double("scale").default_value("1").check(Check::AtLeast(0)).doc("A factor on every result."),
         )
     }
 
@@ -80,10 +75,7 @@ fn price_times_volume() -> Result<(), Box<dyn std::error::Error>> {
 #[test]
 fn columns_and_rows_agree() {
     let prices = [1.5, 2.0, 3.0];
-    let plan = Plan::new()
-        .input("price", Kind::Float64)
-        .input("volume", Kind::Int64)
-        .output("notional", Kind::Float64);
+    let plan = Plan::new().input("price", Kind::Float64).input("volume", Kind::Int64).output("notional", Kind::Float64);
     let columns = [
         weir_plugin_sdk::Column::of(weir_plugin_sdk::Values::Float64s(&prices)),
         weir_plugin_sdk::Column::of(weir_plugin_sdk::Values::Int64s(&[1, 0, 7])),
@@ -105,10 +97,7 @@ fn columns_and_rows_agree() {
 /// Every Rust block of the page stands in this file, word for word.
 #[test]
 fn the_page_shows_this_code() {
-    let (page, code) = (
-        include_str!("../../../README.md"),
-        include_str!("notional.rs"),
-    );
+    let (page, code) = (include_str!("../../../README.md"), include_str!("notional.rs"));
     let rest = page.split("```rust\n").skip(1);
     let blocks: Vec<&str> = rest.filter_map(|rest| rest.split("```").next()).collect();
     assert_eq!(blocks.len(), 3);

@@ -3,9 +3,7 @@
 use weir_plugin_sdk::{Cell, Decimal, Failure, Kind, Origin, Output, Plan, Values};
 
 fn two_fields() -> Plan {
-    Plan::new()
-        .output("mean", Kind::Float64)
-        .output("count", Kind::Int64)
+    Plan::new().output("mean", Kind::Float64).output("count", Kind::Int64)
 }
 
 fn begun(rows: usize) -> Output {
@@ -48,16 +46,10 @@ fn columns_at_once_beside_origins_and_rejections() {
     .unwrap();
     let emitted = output.emitted();
     assert_eq!(emitted.origin, Origin::Rows(&[0, 2]));
-    assert_eq!(
-        (emitted.origin.of(1), emitted.origin.of(2)),
-        (Some(2), None)
-    );
+    assert_eq!((emitted.origin.of(1), emitted.origin.of(2)), (Some(2), None));
     assert_eq!(emitted.columns[0].float64s().unwrap().get(0), Cell::Null);
     assert_eq!(emitted.columns[1].values, Values::Int64s(&[0, 2]));
-    assert_eq!(
-        (output.rejected()[0].row, output.rejected()[0].code),
-        (1, 7)
-    );
+    assert_eq!((output.rejected()[0].row, output.rejected()[0].code), (1, 7));
 }
 
 #[test]
@@ -112,11 +104,7 @@ fn rejections_come_in_rising_order_and_once() {
         Ok(())
     })
     .unwrap();
-    let rejected: Vec<_> = output
-        .rejected()
-        .iter()
-        .map(|error| (error.row, error.code))
-        .collect();
+    let rejected: Vec<_> = output.rejected().iter().map(|error| (error.row, error.code)).collect();
     assert_eq!(rejected, [(0, 1), (2, 1)]);
 }
 
@@ -158,10 +146,7 @@ fn check_sentences<const N: usize>(cases: [(Write, &str); N]) {
 #[test]
 fn writing_what_the_plan_does_not_have_is_named() {
     check_sentences([
-        (
-            |output| output.float64(2).map(|_| ()),
-            "Output 2 was written, but the plan writes 2 fields.",
-        ),
+        (|output| output.float64(2).map(|_| ()), "Output 2 was written, but the plan writes 2 fields."),
         (
             |output| output.int64(0).map(|_| ()),
             "Output `mean` is of kind Float64 in the plan and does not take an integer.",
@@ -239,64 +224,21 @@ fn identity_and_single_origins_exclude_each_other() {
     output.identity();
     output.origin(0);
     let failure = output.finish().unwrap_err();
-    assert_eq!(
-        failure.message,
-        "Output rows have an identity() origin and single origins: give one or the other."
-    );
+    assert_eq!(failure.message, "Output rows have an identity() origin and single origins: give one or the other.");
 }
 
 #[test]
 fn decimals_of_one_call_have_one_scale() {
     let mut output = Output::new(&Plan::new().output("total", Kind::Decimal));
     output.begin(2);
-    output
-        .row(0)
-        .set(
-            "total",
-            Decimal {
-                unscaled: -15,
-                scale: 1,
-            },
-        )
-        .unwrap();
-    let failure = output
-        .row(1)
-        .set(
-            "total",
-            Decimal {
-                unscaled: 15,
-                scale: 2,
-            },
-        )
-        .map(|_| ())
-        .unwrap_err();
-    assert_eq!(
-        failure.message,
-        "Output `total` takes decimals of scale 1 in this call, not 2."
-    );
+    output.row(0).set("total", Decimal { unscaled: -15, scale: 1 }).unwrap();
+    let failure = output.row(1).set("total", Decimal { unscaled: 15, scale: 2 }).map(|_| ()).unwrap_err();
+    assert_eq!(failure.message, "Output `total` takes decimals of scale 1 in this call, not 2.");
     output.begin(1);
     let failure = output.decimal(0, 39).unwrap_err();
-    assert_eq!(
-        failure.message,
-        "Output `total` takes decimals of scale 0 to 38 in this call, not 39."
-    );
-    output
-        .row(0)
-        .set(
-            "total",
-            Decimal {
-                unscaled: 15,
-                scale: 2,
-            },
-        )
-        .unwrap();
+    assert_eq!(failure.message, "Output `total` takes decimals of scale 0 to 38 in this call, not 39.");
+    output.row(0).set("total", Decimal { unscaled: 15, scale: 2 }).unwrap();
     output.finish().unwrap();
     let emitted = output.emitted();
-    assert_eq!(
-        emitted.columns[0].decimals().unwrap().get(0),
-        Cell::Value(Decimal {
-            unscaled: 15,
-            scale: 2
-        })
-    );
+    assert_eq!(emitted.columns[0].decimals().unwrap().get(0), Cell::Value(Decimal { unscaled: 15, scale: 2 }));
 }

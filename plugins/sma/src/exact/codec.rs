@@ -12,8 +12,7 @@ const FLAG_WIDE: u8 = 2;
 impl Stored for Sum {
     fn encode(&self, out: &mut Vec<u8>) {
         let wide = self.rare.as_ref().and_then(|rare| rare.wide.as_ref());
-        let flags =
-            u8::from(self.rare.is_some()) * FLAG_RARE | u8::from(wide.is_some()) * FLAG_WIDE;
+        let flags = (u8::from(self.rare.is_some()) * FLAG_RARE) | (u8::from(wide.is_some()) * FLAG_WIDE);
         out.extend_from_slice(&self.low.to_le_bytes());
         out.extend_from_slice(&self.high.to_le_bytes());
         out.extend_from_slice(&self.count.to_le_bytes());
@@ -28,9 +27,9 @@ impl Stored for Sum {
         if let Some(wide) = wide {
             let limbs = wide.significant();
             out.push(limbs.len() as u8);
-            limbs
-                .iter()
-                .for_each(|limb| out.extend_from_slice(&limb.to_le_bytes()));
+            for limb in limbs {
+                out.extend_from_slice(&limb.to_le_bytes());
+            }
         }
     }
 
@@ -44,32 +43,17 @@ impl Stored for Sum {
         }
         let mut rare = None;
         if flags & FLAG_RARE != 0 {
-            let (nan, plus_infinity, minus_infinity) =
-                (reader.u32()?, reader.u32()?, reader.u32()?);
+            let (nan, plus_infinity, minus_infinity) = (reader.u32()?, reader.u32()?, reader.u32()?);
             let strays = reader.u8()?;
-            rare = Some(Box::new(Rare {
-                nan,
-                plus_infinity,
-                minus_infinity,
-                strays,
-                wide: None,
-            }));
+            rare = Some(Box::new(Rare { nan, plus_infinity, minus_infinity, strays, wide: None }));
         }
         if let Some(rare) = &mut rare
             && flags & FLAG_WIDE != 0
         {
             let limbs = usize::from(reader.u8()?);
             let words = reader.take(limbs * 8)?.as_chunks::<8>().0;
-            rare.wide = Some(Box::new(Wide::from_significant(
-                words.iter().map(|word| u64::from_le_bytes(*word)),
-            )?));
+            rare.wide = Some(Box::new(Wide::from_significant(words.iter().map(|word| u64::from_le_bytes(*word)))?));
         }
-        Some(Self {
-            low,
-            high,
-            count,
-            base,
-            rare,
-        })
+        Some(Self { low, high, count, base, rare })
     }
 }

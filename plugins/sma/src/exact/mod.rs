@@ -67,13 +67,7 @@ struct Rare {
 
 impl Default for Sum {
     fn default() -> Self {
-        Self {
-            low: 0,
-            high: 0,
-            count: 0,
-            base: NO_GRID,
-            rare: None,
-        }
+        Self { low: 0, high: 0, count: 0, base: NO_GRID, rare: None }
     }
 }
 
@@ -125,11 +119,7 @@ impl Sum {
         let field = (bits >> 52) as i32 & EXPONENT_FIELD;
         let shift = field - i32::from(self.base);
         if (0..=GRID_SPAN).contains(&shift) {
-            self.add_to_grid(
-                bits & FRACTION | IMPLICIT,
-                shift as u32,
-                (bits >> 63 == 1) != negate,
-            );
+            self.add_to_grid(bits & FRACTION | IMPLICIT, shift as u32, (bits >> 63 == 1) != negate);
         } else {
             self.apply_rare(value, negate);
         }
@@ -176,17 +166,11 @@ impl Sum {
                 (false, false) => &mut rare.plus_infinity,
                 (false, true) => &mut rare.minus_infinity,
             };
-            *counter = if negate {
-                counter.wrapping_sub(1)
-            } else {
-                counter.wrapping_add(1)
-            };
+            *counter = if negate { counter.wrapping_sub(1) } else { counter.wrapping_add(1) };
             return;
         }
         let parts = Parts::of(value);
-        let empty = self.low == 0
-            && self.high == 0
-            && self.rare.as_ref().is_none_or(|rare| rare.wide.is_none());
+        let empty = self.low == 0 && self.high == 0 && self.rare.as_ref().is_none_or(|rare| rare.wide.is_none());
         if empty {
             self.base = parts.grid();
         }
@@ -241,11 +225,7 @@ impl Sum {
                 (rare.wide, rare.strays) = (None, 0);
             }
         }
-        if rare.wide.is_some()
-            || rare.nan != 0
-            || rare.plus_infinity != 0
-            || rare.minus_infinity != 0
-        {
+        if rare.wide.is_some() || rare.nan != 0 || rare.plus_infinity != 0 || rare.minus_infinity != 0 {
             self.rare = Some(rare);
         }
     }
@@ -295,11 +275,7 @@ impl Sum {
 
 /// The place of the grid's unit above 2^-1074.
 fn grid_position(base: i16) -> u32 {
-    if base == NO_GRID {
-        0
-    } else {
-        (i32::from(base) - 1).unsigned_abs()
-    }
+    if base == NO_GRID { 0 } else { (i32::from(base) - 1).unsigned_abs() }
 }
 
 /// The quotient of `high` · 2^64 + `low` (not 0) and `count` (1 to 2^24): digits and exponent for [`nearest`].
@@ -310,11 +286,7 @@ fn quotient(high: u64, low: u64, count: u64) -> (u64, i32) {
         (low << zeros, 0, 1 - zeros as i32)
     } else {
         let zeros = high.leading_zeros();
-        (
-            high << zeros | (low >> 1) >> (63 - zeros),
-            low << zeros,
-            65 - zeros as i32,
-        )
+        (high << zeros | (low >> 1) >> (63 - zeros), low << zeros, 65 - zeros as i32)
     };
     // 63 digits, so that every number here fits a signed word.
     let half = top >> 1;
@@ -328,10 +300,7 @@ fn quotient(high: u64, low: u64, count: u64) -> (u64, i32) {
     let (more, remainder) = (next / count, next % count);
     let room = whole.leading_zeros() - 1;
     let lost = (more << (33 + room)) | remainder | (rest << 30);
-    (
-        whole << room | more >> (31 - room) | u64::from(lost != 0),
-        exponent - room as i32,
-    )
+    (whole << room | more >> (31 - room) | u64::from(lost != 0), exponent - room as i32)
 }
 
 /// A finite double that is not zero, taken apart: `digits` · 2^(`field` - 1075), no zeros at the end of the digits.
@@ -346,17 +315,9 @@ impl Parts {
     fn of(value: f64) -> Self {
         let bits = value.to_bits();
         let field = (bits >> 52) as i32 & EXPONENT_FIELD;
-        let digits = if field == 0 {
-            bits & FRACTION
-        } else {
-            bits & FRACTION | IMPLICIT
-        };
+        let digits = if field == 0 { bits & FRACTION } else { bits & FRACTION | IMPLICIT };
         let zeros = digits.trailing_zeros();
-        Self {
-            digits: digits >> zeros,
-            field: field.max(1) + zeros as i32,
-            size: field.max(1),
-        }
+        Self { digits: digits >> zeros, field: field.max(1) + zeros as i32, size: field.max(1) }
     }
 
     /// The base of a grid around the number.
@@ -370,12 +331,7 @@ impl Parts {
         let base = i32::from(base);
         let on_grid = self.field >= base && self.size <= base + GRID_SPAN;
         let zeros = (self.field - base - GRID_SPAN).max(0);
-        on_grid.then(|| {
-            (
-                self.digits << zeros,
-                (self.field - base - zeros).unsigned_abs(),
-            )
-        })
+        on_grid.then(|| (self.digits << zeros, (self.field - base - zeros).unsigned_abs()))
     }
 
     /// The place of the last digit above 2^-1074.

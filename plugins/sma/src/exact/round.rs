@@ -46,11 +46,7 @@ fn nearest_anywhere(digits: u64, exponent: i32) -> u64 {
     // bit 52 is the step to the first normal number; above that its top bit adds one to the exponent.
     let biased = i64::from(unit + 1074);
     let bits = ((biased << MANTISSA_BITS) as u64).wrapping_add(kept);
-    if biased > EXPONENT_MAX || bits > f64::MAX.to_bits() {
-        f64::INFINITY.to_bits()
-    } else {
-        bits
-    }
+    if biased > EXPONENT_MAX || bits > f64::MAX.to_bits() { f64::INFINITY.to_bits() } else { bits }
 }
 
 /// `kept` plus one where the `cut` digits (of 64, the first worth a half) are above a half, or are a half and `kept` is odd.
@@ -61,26 +57,16 @@ fn halves_to_even(kept: u64, cut: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::float_cmp, reason = "what is rounded once is compared exactly")]
+
     use super::nearest;
 
     #[test]
     fn exact_numbers_come_back_as_they_are() {
-        for value in [
-            1.0,
-            0.1,
-            1e300,
-            f64::MAX,
-            f64::MIN_POSITIVE,
-            5e-324,
-            1.5e-310,
-        ] {
+        for value in [1.0, 0.1, 1e300, f64::MAX, f64::MIN_POSITIVE, 5e-324, 1.5e-310] {
             let bits = value.to_bits();
             let (field, fraction) = (bits >> 52, bits & ((1 << 52) - 1));
-            let (digits, lsb) = if field == 0 {
-                (fraction, 1)
-            } else {
-                (fraction | 1 << 52, field)
-            };
+            let (digits, lsb) = if field == 0 { (fraction, 1) } else { (fraction | 1 << 52, field) };
             let exponent = lsb as i32 - 1075;
             assert_eq!(nearest(false, digits, exponent).to_bits(), bits);
             assert_eq!(nearest(true, digits, exponent), -value);
@@ -92,32 +78,16 @@ mod tests {
         let odd = (1_u64 << 53) | 1; // 53 digits and a half
         assert_eq!(nearest(false, odd, 0), 9_007_199_254_740_992.0);
         assert_eq!(nearest(false, odd + 2, 0), 9_007_199_254_740_996.0);
-        assert_eq!(
-            nearest(false, 1, -1075),
-            0.0,
-            "half of the smallest subnormal"
-        );
+        assert_eq!(nearest(false, 1, -1075), 0.0, "half of the smallest subnormal");
         assert_eq!(nearest(false, 3, -1075), 1e-323, "one and a half of it");
-        assert_eq!(
-            nearest(false, (1 << 63) | 1, -1075 - 63),
-            5e-324,
-            "a little above the half"
-        );
-        assert_eq!(
-            nearest(true, 1, -1076).to_bits(),
-            (-0.0_f64).to_bits(),
-            "the sign survives underflow"
-        );
+        assert_eq!(nearest(false, (1 << 63) | 1, -1075 - 63), 5e-324, "a little above the half");
+        assert_eq!(nearest(true, 1, -1076).to_bits(), (-0.0_f64).to_bits(), "the sign survives underflow");
     }
 
     #[test]
     fn the_step_to_normal_and_the_step_to_infinity() {
         assert_eq!(nearest(false, (1 << 53) - 1, -1075), f64::MIN_POSITIVE);
-        assert_eq!(
-            nearest(false, u64::MAX, 1024 - 64),
-            f64::INFINITY,
-            "rounds up to 2^1024"
-        );
+        assert_eq!(nearest(false, u64::MAX, 1024 - 64), f64::INFINITY, "rounds up to 2^1024");
         assert_eq!(nearest(false, u64::MAX << 11, 1024 - 64), f64::MAX);
         assert_eq!(nearest(false, 1, 1024), f64::INFINITY);
     }

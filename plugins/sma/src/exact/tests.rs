@@ -21,29 +21,21 @@ fn reference(values: &[f64], count: u64) -> f64 {
     for value in values {
         let bits = value.to_bits();
         let (field, fraction) = ((bits >> 52) & 0x7ff, bits & ((1 << 52) - 1));
-        let (digits, lowest) = if field == 0 {
-            (fraction, 0)
-        } else {
-            (fraction | 1 << 52, field as usize - 1)
-        };
+        let (digits, lowest) = if field == 0 { (fraction, 0) } else { (fraction | 1 << 52, field as usize - 1) };
         for place in 0..53 {
-            places[lowest + place] +=
-                (digits >> place & 1) as i64 * if value.is_sign_negative() { -1 } else { 1 };
+            places[lowest + place] += (digits >> place & 1) as i64 * if value.is_sign_negative() { -1 } else { 1 };
         }
     }
     let negative = carried(&mut places) < 0;
     if negative {
-        places.iter_mut().for_each(|place| *place = -*place);
+        for place in &mut places {
+            *place = -*place;
+        }
         carried(&mut places);
     }
     // Long division, with 80 digits behind the last place.
     let (mut remainder, mut quotient) = (0_u64, Vec::new());
-    for digit in places
-        .iter()
-        .rev()
-        .copied()
-        .chain(std::iter::repeat_n(0, 80))
-    {
+    for digit in places.iter().rev().copied().chain(std::iter::repeat_n(0, 80)) {
         remainder = remainder << 1 | digit as u64;
         quotient.push(remainder >= count);
         remainder %= count;
@@ -68,17 +60,11 @@ fn carried(places: &mut [i64]) -> i64 {
 /// Cuts the digits after 53, or at the place of the smallest subnormal, and rounds half to even.
 fn round(quotient: &[bool], first: usize, rest: bool) -> f64 {
     let end = (first + 53).min(PLACES);
-    let kept = quotient[first..end.max(first)]
-        .iter()
-        .fold(0_u64, |kept, digit| kept << 1 | u64::from(*digit));
+    let kept = quotient[first..end.max(first)].iter().fold(0_u64, |kept, digit| kept << 1 | u64::from(*digit));
     let (half, tail) = (quotient[end.max(first)], &quotient[end.max(first) + 1..]);
     let above = rest || tail.iter().any(|digit| *digit);
     // A first digit below the last place: nothing is kept, and the half is only at the next place.
-    let (kept, half, above) = if first >= PLACES {
-        (0, first == PLACES, above)
-    } else {
-        (kept, half, above)
-    };
+    let (kept, half, above) = if first >= PLACES { (0, first == PLACES, above) } else { (kept, half, above) };
     let kept = kept + u64::from(half && (above || kept & 1 == 1));
     let scale = PLACES as i32 - end as i32 - 1_074;
     (kept as f64) * 2_f64.powi(scale / 2) * 2_f64.powi(scale - scale / 2)
@@ -104,11 +90,7 @@ fn slide(values: &[f64], length: usize) {
             "mean of {held:?} at {index}: {:e} is not {mean:e}",
             sum.mean().unwrap()
         );
-        assert!(
-            same(sum.total(), total),
-            "sum of {held:?} at {index}: {:e} is not {total:e}",
-            sum.total()
-        );
+        assert!(same(sum.total(), total), "sum of {held:?} at {index}: {:e} is not {total:e}", sum.total());
         let mut bytes = Vec::new();
         sum.encode(&mut bytes);
         let mut reader = Reader::new(&bytes);
@@ -147,7 +129,9 @@ proptest! {
         let values: Vec<f64> = cents.iter().map(|cents| *cents as f64 / 100.0).collect();
         slide(&values, length);
         let mut sum = Sum::default();
-        values.iter().for_each(|value| sum.add(*value));
+        for value in &values {
+            sum.add(*value);
+        }
         prop_assert!(sum.is_on_grid());
     }
 
@@ -158,7 +142,9 @@ proptest! {
         let mut sum = Sum::default();
         values.iter().rev().for_each(|value| sum.add(*value));
         let gone = values.split_off(kept);
-        gone.iter().for_each(|value| sum.remove(*value));
+        for value in &gone {
+            sum.remove(*value);
+        }
         prop_assert!(same(sum.mean().unwrap(), expected));
     }
 
@@ -175,7 +161,9 @@ proptest! {
     #[test]
     fn counts_of_any_size_divide_exactly(values in prop::collection::vec(doubles(), 1..6), count in 1..=u32::MAX) {
         let mut sum = Sum::default();
-        values.iter().for_each(|value| sum.add(*value));
+        for value in &values {
+            sum.add(*value);
+        }
         prop_assert!(same(sum.divided(count), reference(&values, u64::from(count))), "{} is not {}", sum.divided(count), reference(&values, u64::from(count)));
     }
 }
@@ -202,9 +190,7 @@ fn a_window_heals_when_what_is_not_finite_leaves() {
 fn the_grid_follows_the_stream_and_the_superaccumulator_goes() {
     let mut sum = Sum::default();
     let mut window = VecDeque::new();
-    let stream = [1e-200, 1e-200]
-        .into_iter()
-        .chain((0..100).map(|step| 100.25 + f64::from(step)));
+    let stream = [1e-200, 1e-200].into_iter().chain((0..100).map(|step| 100.25 + f64::from(step)));
     for value in stream {
         if window.len() == 20 {
             sum.remove(window.pop_front().unwrap());
@@ -212,10 +198,7 @@ fn the_grid_follows_the_stream_and_the_superaccumulator_goes() {
         sum.add(value);
         window.push_back(value);
     }
-    assert!(
-        sum.is_on_grid(),
-        "the first values chose a grid far away from where the stream stays"
-    );
+    assert!(sum.is_on_grid(), "the first values chose a grid far away from where the stream stays");
     let bytes = |sum: &Sum| {
         let mut bytes = Vec::new();
         sum.encode(&mut bytes);
@@ -244,20 +227,15 @@ fn the_sum_may_exceed_doubles_and_128_bits() {
 fn broken_bytes_are_refused() {
     let mut bytes = Vec::new();
     let mut sum = Sum::default();
-    [1.0, 1e300, f64::NAN]
-        .into_iter()
-        .for_each(|value| sum.add(value));
+    for value in [1.0, 1e300, f64::NAN] {
+        sum.add(value);
+    }
     sum.encode(&mut bytes);
     assert!(Sum::decode(&mut Reader::new(&bytes)).is_some());
-    assert!(
-        (0..bytes.len()).all(|length| Sum::decode(&mut Reader::new(&bytes[..length])).is_none())
-    );
+    assert!((0..bytes.len()).all(|length| Sum::decode(&mut Reader::new(&bytes[..length])).is_none()));
     for (at, value) in [(21, 0x70), (22, 2), (22, 4), (36, 0), (36, 35)] {
         let mut broken = bytes.clone();
         broken[at] = value;
-        assert!(
-            Sum::decode(&mut Reader::new(&broken)).is_none(),
-            "byte {at} = {value}"
-        );
+        assert!(Sum::decode(&mut Reader::new(&broken)).is_none(), "byte {at} = {value}");
     }
 }

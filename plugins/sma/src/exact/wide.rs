@@ -30,11 +30,7 @@ impl Wide {
         let parts = if shift == 0 {
             [low, high, 0]
         } else {
-            [
-                low << shift,
-                low >> (64 - shift) | high << shift,
-                high >> (64 - shift),
-            ]
+            [low << shift, low >> (64 - shift) | high << shift, high >> (64 - shift)]
         };
         let limbs = self.limbs.iter_mut().skip((position / 64) as usize);
         let mut parts = parts.into_iter();
@@ -72,19 +68,10 @@ impl Wide {
 
     /// The limbs from the lowest one, without the highest that only repeat the sign.
     pub(super) fn significant(&self) -> &[u64] {
-        let sign = self
-            .limbs
-            .last()
-            .map_or(0, |limb| ((*limb as i64) >> 63) as u64);
-        let length = self
-            .limbs
-            .iter()
-            .rposition(|limb| *limb != sign)
-            .map_or(0, |last| last + 1);
+        let sign = self.limbs.last().map_or(0, |limb| ((*limb as i64) >> 63) as u64);
+        let length = self.limbs.iter().rposition(|limb| *limb != sign).map_or(0, |last| last + 1);
         // One limb of the sign stays, so that reading can extend it.
-        self.limbs
-            .get(..(length + 1).min(LIMBS))
-            .unwrap_or(&self.limbs)
+        self.limbs.get(..(length + 1).min(LIMBS)).unwrap_or(&self.limbs)
     }
 
     /// The number whose [`significant`](Self::significant) limbs these are.
@@ -110,22 +97,12 @@ impl Magnitude {
         let (skipped, shift) = ((position / 64) as usize, position % 64);
         let (below, from) = self.limbs.split_at_checked(skipped)?;
         let mut parts = from.iter().copied();
-        let [first, second, third] = [
-            parts.next()?,
-            parts.next().unwrap_or(0),
-            parts.next().unwrap_or(0),
-        ];
-        let above_is_zero = parts.all(|limb| limb == 0)
-            && (shift > 0 || third == 0)
-            && (shift == 0 || third >> shift == 0);
+        let [first, second, third] = [parts.next()?, parts.next().unwrap_or(0), parts.next().unwrap_or(0)];
+        let above_is_zero =
+            parts.all(|limb| limb == 0) && (shift > 0 || third == 0) && (shift == 0 || third >> shift == 0);
         let low = u128::from(second) << 64 | u128::from(first);
-        let value = if shift == 0 {
-            low
-        } else {
-            low >> shift | u128::from(third) << (128 - shift)
-        };
-        let below_is_zero =
-            below.iter().all(|limb| *limb == 0) && first.trailing_zeros().min(64) >= shift;
+        let value = if shift == 0 { low } else { low >> shift | u128::from(third) << (128 - shift) };
+        let below_is_zero = below.iter().all(|limb| *limb == 0) && first.trailing_zeros().min(64) >= shift;
         (above_is_zero && below_is_zero && 128 - value.leading_zeros() <= bits).then_some(value)
     }
 
@@ -141,7 +118,7 @@ impl Magnitude {
             let high = remainder << 32 | limb >> 32;
             let low = (high % divisor) << 32 | limb & 0xffff_ffff;
             remainder = low % divisor;
-            quotient = quotient << 64 | u128::from((high / divisor) << 32 | low / divisor);
+            quotient = quotient << 64 | u128::from(((high / divisor) << 32) | (low / divisor));
             weight = index as i32 * 64 - 1074;
             wanted -= i32::from(quotient != 0);
             if wanted == 0 {
@@ -158,10 +135,7 @@ impl Magnitude {
             let room = 63 - length.max(1);
             return scaled_rest(quotient as u64, remainder, divisor, room, weight);
         }
-        (
-            (quotient >> cut) as u64 | u64::from(lost || rest),
-            weight + cut,
-        )
+        ((quotient >> cut) as u64 | u64::from(lost || rest), weight + cut)
     }
 }
 
@@ -169,8 +143,5 @@ impl Magnitude {
 fn scaled_rest(whole: u64, remainder: u64, divisor: u64, room: i32, weight: i32) -> (u64, i32) {
     let wide = u128::from(remainder) << room;
     let (digits, rest) = (wide / u128::from(divisor), wide % u128::from(divisor));
-    (
-        whole << room | digits as u64 | u64::from(rest != 0),
-        weight - room,
-    )
+    (whole << room | digits as u64 | u64::from(rest != 0), weight - room)
 }

@@ -1,0 +1,63 @@
+//! `weir plugin inspect FILE`.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::guest::{Compiler, Engine, Inspection, Manifest, Plugin, Setting, Source};
+
+/// Prints what can be seen without running the plugin first, so that it is there even where running it fails.
+pub(super) fn run(file: &Path, out: &mut dyn Write) -> Result<()> {
+    let source = Source::open(file)?;
+    let inspection = source.inspect()?;
+    write_file(&source, &inspection, out)?;
+    let compiler = Compiler::new(Engine::new()?, None, None);
+    write_manifest(Plugin::load(&compiler, &source)?.manifest(), out)
+}
+
+fn write_file(source: &Source, inspection: &Inspection, out: &mut dyn Write) -> Result<()> {
+    writeln!(out, "file       {}, {}", source.file.display(), super::size(source.bytes.len()))?;
+    writeln!(out, "sha256     {}", source.digest)?;
+    writeln!(out, "interface  weir:plugin {}", inspection.interface)?;
+    writeln!(out, "imports    {}", list(&inspection.imports))?;
+    writeln!(out, "exports    {}", list(&inspection.exports))?;
+    Ok(())
+}
+
+fn write_manifest(about: &Manifest, out: &mut dyn Write) -> Result<()> {
+    writeln!(out, "plugin     {} {}", about.id, about.version)?;
+    writeln!(out, "           {}", about.doc)?;
+    match &about.state {
+        None => writeln!(out, "state      none")?,
+        Some(state) if state.converts.is_empty() => writeln!(out, "state      version {}", state.version)?,
+        Some(state) => {
+            let converts: Vec<String> = state.converts.iter().map(u32::to_string).collect();
+            writeln!(out, "state      version {}, converts {}", state.version, converts.join(", "))?;
+        }
+    }
+    let memory = about.limits.memory_bytes.map(|bytes| format!("memory {}", super::size(bytes as usize)));
+    let call = about.limits.call_ms.map(|ms| format!("{ms} ms per call"));
+    let asked: Vec<String> = memory.into_iter().chain(call).collect();
+    writeln!(out, "limits     {}", list(&asked))?;
+    writeln!(out, "settings   {}", if about.settings.is_empty() { "none" } else { "" }.trim_end())?;
+    about.settings.iter().try_for_each(|setting| write_setting(setting, out))
+}
+
+fn write_setting(setting: &Setting, out: &mut dyn Write) -> Result<()> {
+    let default = match (&setting.default_value, setting.required) {
+        (Some(default), _) => format!("default {default}"),
+        (None, true) => "required".to_owned(),
+        (None, false) => "optional".to_owned(),
+    };
+    writeln!(out, "  {}  {}, {default}", setting.name, setting.value_type.to_lowercase())?;
+    if let Some(takes) = &setting.validator {
+        writeln!(out, "      takes {takes}")?;
+    }
+    writeln!(out, "      {}", setting.documentation)?;
+    Ok(())
+}
+
+fn list(items: &[String]) -> String {
+    if items.is_empty() { "none".to_owned() } else { items.join(", ") }
+}

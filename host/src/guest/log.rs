@@ -1,0 +1,123 @@
+//! The log lines of a guest: bounded per second, muted while its lane replays, and remembered until the call
+//! ends, because a panic reports itself here before it traps.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::name::{GuestName, presentable};
+use crate::limits;
+
+/// How important a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// One guest's log.
+#[derive(Debug)]
+pub(super) struct GuestLog {
+    name: GuestName,
+    ticks: Arc<AtomicU64>,
+    muted: bool,
+    last_error: Option<String>,
+    /// The second that `lines` counts in, by the engine's ticks.
+    second: u64,
+    lines: u32,
+    withheld: u32,
+}
+
+impl GuestLog {
+    /// An empty log; `ticks` counts [`limits::GUEST_TICK`]s.
+    pub(super) fn new(name: GuestName, ticks: Arc<AtomicU64>) -> Self {
+        GuestLog { name, ticks, muted: false, last_error: None, second: 0, lines: 0, withheld: 0 }
+    }
+
+    pub(super) fn mute(&mut self, muted: bool) {
+        self.muted = muted;
+    }
+
+    /// A call begins: what an earlier one said is not about it.
+    pub(super) fn begin_call(&mut self) {
+        self.last_error = None;
+    }
+
+    /// The last error line of the running call: the panic's text where it trapped.
+    pub(super) fn take_last_error(&mut self) -> Option<String> {
+        self.last_error.take()
+    }
+
+    /// Takes one line of the guest.
+    pub(super) fn write(&mut self, level: Level, message: &str) {
+        let line = presentable(message);
+        if !self.muted && self.admit() {
+            self.show(level, &line);
+        }
+        if level == Level::Error {
+            self.last_error = Some(line);
+        }
+    }
+
+    /// Whether this second has room for one more line; tells first how many the last one withheld.
+    fn admit(&mut self) -> bool {
+        let ticks_per_second = 1_000 / limits::GUEST_TICK.as_millis().max(1) as u64;
+        let second = self.ticks.load(Ordering::Relaxed) / ticks_per_second.max(1);
+        if second != self.second {
+            if self.withheld > 0 {
+                tracing::warn!(target: "guest", plugin = %self.name, alias = self.name.alias(), lines = self.withheld, "log lines withheld: more than {} in a second", limits::GUEST_LOG_LINES_PER_SECOND);
+            }
+            (self.second, self.lines, self.withheld) = (second, 0, 0);
+        }
+        let admitted = self.lines < limits::GUEST_LOG_LINES_PER_SECOND;
+        if admitted {
+            self.lines += 1;
+        } else {
+            self.withheld = self.withheld.saturating_add(1);
+        }
+        admitted
+    }
+
+    fn show(&self, level: Level, line: &str) {
+        let (plugin, alias) = (&self.name, self.name.alias());
+        match level {
+            Level::Debug => tracing::debug!(target: "guest", %plugin, alias, "{line}"),
+            Level::Info => tracing::info!(target: "guest", %plugin, alias, "{line}"),
+            Level::Warn => tracing::warn!(target: "guest", %plugin, alias, "{line}"),
+            Level::Error => tracing::error!(target: "guest", %plugin, alias, "{line}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log() -> (GuestLog, Arc<AtomicU64>) {
+        let ticks = Arc::new(AtomicU64::new(0));
+        (GuestLog::new(GuestName::unknown("x.wasm"), Arc::clone(&ticks)), ticks)
+    }
+
+    #[test]
+    fn a_second_holds_a_bounded_number_of_lines() {
+        let (mut log, ticks) = log();
+        let admitted = (0..limits::GUEST_LOG_LINES_PER_SECOND + 7).filter(|_| log.admit()).count();
+        assert_eq!((admitted as u32, log.withheld), (limits::GUEST_LOG_LINES_PER_SECOND, 7));
+        ticks.store(100, Ordering::Relaxed);
+        assert!(log.admit() && log.withheld == 0);
+    }
+
+    #[test]
+    fn the_last_error_line_is_kept_for_the_trap_even_while_muted() {
+        let (mut log, _) = log();
+        log.mute(true);
+        log.write(Level::Error, "panicked at lib.rs:1:\nwindow is empty");
+        log.write(Level::Info, "something else");
+        assert_eq!(log.lines, 0, "muted lines are not shown");
+        assert_eq!(log.take_last_error().as_deref(), Some("panicked at lib.rs:1: window is empty"));
+        log.write(Level::Error, "old");
+        log.begin_call();
+        assert_eq!(log.take_last_error(), None);
+    }
+}

@@ -1,0 +1,113 @@
+//! A plugin: a component that was read, checked, compiled and asked who it is. Guests are made from it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use wasmtime::component::InstancePre;
+
+use super::cache::Compiler;
+use super::engine::{Engine, sentence};
+use super::load::{Digest, Inspection, Source};
+use super::manifest::Manifest;
+use super::store::{HostState, Limits};
+use super::v0::{self, bindings::exports::weir::plugin as exports};
+use crate::error::{Error, Kind, Result};
+
+/// A compiled component with its exports looked up, ready to be instantiated any number of times.
+pub(super) struct Program {
+    pub(super) engine: Engine,
+    pub(super) instance: InstancePre<HostState>,
+    pub(super) transform: exports::transform::GuestIndices,
+    pub(super) state: Option<exports::state::GuestIndices>,
+}
+
+/// A plugin of the catalogue.
+pub struct Plugin {
+    program: Program,
+    manifest: Manifest,
+    inspection: Inspection,
+    file: PathBuf,
+    digest: Digest,
+    size: usize,
+}
+
+impl Plugin {
+    /// Reads, checks and compiles a file, and asks the plugin who it is.
+    pub fn open(compiler: &Compiler, file: &Path) -> Result<Plugin> {
+        Plugin::load(compiler, &Source::open(file)?)
+    }
+
+    /// The same with bytes that are already read.
+    pub fn load(compiler: &Compiler, source: &Source) -> Result<Plugin> {
+        let invalid = |what: String| Error::new(Kind::PluginInvalid, format!("{} {what}", source.file.display()));
+        let inspection = source.inspect()?;
+        let component = compiler.component(source)?;
+        let engine = compiler.engine().clone();
+        let other = |e: wasmtime::Error| {
+            invalid(format!("was built against another weir:plugin of the same version: {}", sentence(&e)))
+        };
+        let instance = engine.linker().instantiate_pre(&component).map_err(other)?;
+        let transform = exports::transform::GuestIndices::new(&instance).map_err(other)?;
+        let state =
+            inspection.has_state.then(|| exports::state::GuestIndices::new(&instance)).transpose().map_err(other)?;
+        let program = Program { engine, instance, transform, state };
+        let described = v0::describe(&program, &source.name())?;
+        let manifest = Manifest::parse(&described).map_err(|what| invalid(format!("has a description that {what}")))?;
+        if manifest.state.is_some() != inspection.has_state {
+            let what = if inspection.has_state {
+                "exports state but describes none"
+            } else {
+                "describes state but exports none"
+            };
+            return Err(invalid(what.to_owned()));
+        }
+        let (file, digest, size) = (source.file.clone(), source.digest, source.bytes.len());
+        Ok(Plugin { program, manifest, inspection, file, digest, size })
+    }
+
+    /// What it says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// What it needs and offers.
+    pub fn inspection(&self) -> &Inspection {
+        &self.inspection
+    }
+
+    /// Where it was read.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// SHA-256 of the file.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Size of the file in bytes.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The host's limits, or less where the plugin asks for less.
+    pub fn limits(&self) -> Limits {
+        let host = Limits::default();
+        let asked = self.manifest.limits;
+        let memory = asked.memory_bytes.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        let call = asked.call_ms.map_or(Duration::MAX, Duration::from_millis);
+        Limits { memory_bytes_max: host.memory_bytes_max.min(memory), call_max: host.call_max.min(call), ..host }
+    }
+
+    pub(super) fn program(&self) -> &Program {
+        &self.program
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let about = &self.manifest;
+        write!(f, "Plugin({} {} {})", about.id, about.version, self.digest)
+    }
+}

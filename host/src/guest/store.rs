@@ -1,0 +1,277 @@
+//! The walls around one guest: its store, the bounds of every call into it, and what a failed call means.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::{ResourceLimiter, Store, Trap, WasmBacktrace};
+
+use super::engine::{self, Engine, STACK_BYTES_MAX};
+use super::entries::Entries;
+use super::lift::{Budget, Fault};
+use super::log::GuestLog;
+use super::meter::{Meter, Meters};
+use super::name::GuestName;
+use super::output::Output;
+use crate::error::{Error, Kind, Result};
+use crate::limits;
+
+/// The bounds of one guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest that one call may take.
+    pub call_max: Duration,
+    /// Linear memory, in bytes.
+    pub memory_bytes_max: usize,
+    /// Elements of a table.
+    pub table_elements_max: usize,
+    /// Rows that one call may emit.
+    pub output_rows_max: usize,
+    /// Bytes that one call may hand over.
+    pub output_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            call_max: limits::GUEST_CALL_MAX,
+            memory_bytes_max: limits::GUEST_MEMORY_BYTES_MAX,
+            table_elements_max: limits::GUEST_TABLE_ELEMENTS_MAX,
+            output_rows_max: limits::GUEST_OUTPUT_ROWS_MAX,
+            output_bytes_max: limits::GUEST_OUTPUT_BYTES_MAX,
+        }
+    }
+}
+
+/// A call into a guest, in the words of its interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Call {
+    Start,
+    Describe,
+    Configure,
+    Process,
+    Advance,
+    BeginCheckpoint,
+    NextEntries,
+    EndCheckpoint,
+    BeginRestore,
+    PutEntries,
+    EndRestore,
+    Stats,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Call::Start => "start",
+            Call::Describe => "describe",
+            Call::Configure => "configure",
+            Call::Process => "process",
+            Call::Advance => "advance",
+            Call::BeginCheckpoint => "begin-checkpoint",
+            Call::NextEntries => "next-entries",
+            Call::EndCheckpoint => "end-checkpoint",
+            Call::BeginRestore => "begin-restore",
+            Call::PutEntries => "put-entries",
+            Call::EndRestore => "end-restore",
+            Call::Stats => "stats",
+        })
+    }
+}
+
+/// What the host knows about a guest while it runs.
+pub(super) struct HostState {
+    /// The running call.
+    pub(super) call: Call,
+    /// Where emitted rows go; None where none may come.
+    pub(super) output: Option<Output>,
+    /// Where checkpoint entries go, and what they may still take.
+    pub(super) entries: Option<(Vec<Entries>, Budget)>,
+    pub(super) log: GuestLog,
+    pub(super) meters: Arc<Meters>,
+    /// The guest's metrics by id.
+    pub(super) declared: Vec<Arc<Meter>>,
+    pub(super) muted: bool,
+    limiter: Limiter,
+}
+
+/// One guest's store.
+pub(super) struct Sandbox {
+    store: Store<HostState>,
+    name: GuestName,
+    limits: Limits,
+}
+
+impl Sandbox {
+    /// An empty store.
+    pub(super) fn new(engine: &Engine, name: GuestName, limits: Limits, meters: Arc<Meters>) -> Self {
+        let state = HostState {
+            call: Call::Start,
+            output: None,
+            entries: None,
+            log: GuestLog::new(name.clone(), engine.ticks()),
+            meters,
+            declared: Vec::new(),
+            muted: false,
+            limiter: Limiter { limits, memory_bytes: 0, asked_bytes: 0 },
+        };
+        let mut store = Store::new(engine.wasm(), state);
+        store.limiter(|state| &mut state.limiter);
+        Sandbox { store, name, limits }
+    }
+
+    /// Makes one call under all bounds. After an error the store must be dropped: its instance is locked.
+    pub(super) fn call<R>(
+        &mut self,
+        call: Call,
+        make: impl FnOnce(&mut Store<HostState>) -> wasmtime::Result<R>,
+    ) -> Result<R> {
+        self.store.set_epoch_deadline(engine::ticks_of(self.limits.call_max));
+        self.store.set_hostcall_fuel(self.limits.output_bytes_max);
+        let state = self.store.data_mut();
+        state.call = call;
+        state.log.begin_call();
+        make(&mut self.store).map_err(|error| self.failed(call, &error))
+    }
+
+    pub(super) fn state(&mut self) -> &mut HostState {
+        self.store.data_mut()
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) fn name(&self) -> &GuestName {
+        &self.name
+    }
+
+    /// Linear memory of the guest, in bytes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.store.data().limiter.memory_bytes
+    }
+
+    /// A fault in what the guest has returned or handed over during a call.
+    pub(super) fn fault(&self, call: Call, fault: &Fault) -> Error {
+        fault_error(&self.name, call, fault)
+    }
+
+    fn failed(&mut self, call: Call, error: &wasmtime::Error) -> Error {
+        let name = &self.name;
+        if let Some(fault) = error.downcast_ref::<Violation>() {
+            return fault_error(name, call, &fault.0);
+        }
+        if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
+            let message =
+                format!("{name} did not return from {call} within its time limit of {:?}", self.limits.call_max);
+            return Error::new(Kind::PluginLimit, message);
+        }
+        let sentence = engine::sentence(error);
+        if sentence.contains("fuel allocated for hostcalls has been exhausted") {
+            let mib = self.limits.output_bytes_max >> 20;
+            return Error::new(
+                Kind::PluginLimit,
+                format!("{name} handed over more than {mib} MiB in one call of {call}"),
+            );
+        }
+        let panic = self.store.data_mut().log.take_last_error();
+        if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
+            tracing::error!(target: "guest", plugin = %name, alias = name.alias(), %call, %backtrace, "trap");
+        }
+        let cause = match (error.downcast_ref::<Trap>(), panic) {
+            (Some(Trap::StackOverflow), _) => format!("its stack passed the limit of {} KiB", STACK_BYTES_MAX >> 10),
+            (Some(Trap::UnreachableCodeReached), Some(panic)) => panic,
+            (Some(trap), Some(panic)) => format!("{} ({panic})", trap_text(*trap)),
+            (Some(trap), None) => trap_text(*trap),
+            (None, _) => sentence,
+        };
+        Error::new(Kind::PluginTrap, format!("{name} trapped in {call}: {cause}"))
+    }
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox").field("name", &self.name).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+fn trap_text(trap: Trap) -> String {
+    let text = trap.to_string();
+    text.strip_prefix("wasm trap: ").unwrap_or(&text).to_owned()
+}
+
+fn fault_error(name: &GuestName, call: Call, fault: &Fault) -> Error {
+    match fault {
+        Fault::Contract(what) => {
+            Error::new(Kind::PluginTrap, format!("{name} broke the interface in {call}: it {what}"))
+        }
+        Fault::Limit(what) => Error::new(Kind::PluginLimit, format!("{name} passed a limit in {call}: it {what}")),
+    }
+}
+
+/// A [`Fault`] on its way through the guest, out of a function that the guest called.
+#[derive(Debug)]
+pub(super) struct Violation(pub(super) Fault);
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Fault::Contract(what) | Fault::Limit(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// Bounds what a guest holds. Growth beyond the bound is an error that names it, not a failed
+/// `memory.grow`, of which a guest would only tell that it is out of memory.
+struct Limiter {
+    limits: Limits,
+    memory_bytes: usize,
+    /// The growth that was granted last, taken back where the system refuses it.
+    asked_bytes: usize,
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let growth = desired.saturating_sub(current);
+        let total = self.memory_bytes.saturating_add(growth);
+        let max = self.limits.memory_bytes_max;
+        if total > max {
+            let message = format!("wants {} KiB of memory; its limit is {} KiB", total >> 10, max >> 10);
+            return Err(Violation(Fault::Limit(message)).into());
+        }
+        (self.memory_bytes, self.asked_bytes) = (total, growth);
+        Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.memory_bytes = self.memory_bytes.saturating_sub(std::mem::take(&mut self.asked_bytes));
+        Ok(())
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let max = self.limits.table_elements_max;
+        if desired > max {
+            return Err(
+                Violation(Fault::Limit(format!("wants a table of {desired} elements; its limit is {max}"))).into()
+            );
+        }
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES_MAX
+    }
+
+    fn tables(&self) -> usize {
+        INSTANCES_MAX
+    }
+
+    fn memories(&self) -> usize {
+        INSTANCES_MAX
+    }
+}
+
+/// Core instances, tables and memories of one component: an SDK's component has a handful.
+const INSTANCES_MAX: usize = 100;
