@@ -81,14 +81,16 @@ async fn several_tables_share_one_transaction() -> Result<()> {
     assert_ne!(trades.table(), ticks.encoder.table());
     let lane = Lane::new("trades", 0);
     let claims = [ticks.claim.clone(), claim(&mut ticks.sink, &lane, 0).await?];
-    let volumes = |from, volume: i64| [("volume", Kind::Int64, ints(&[volume, from + 1]))];
+    let volumes = |from: i64, volume: i64| [("volume", Kind::Int64, ints(&[volume, from + 1]))];
     let bad = segment(trades.as_mut(), &lane, 0, &volumes(0, -1))?;
-    let outcome = ticks.sink.write(&flush([ticks.segment(0, &["a"]), bad]), &claims).await;
+    let refused = flush([ticks.segment(0, &["a"]), bad]);
+    let outcome = ticks.sink.write(&refused, &claims).await;
     assert!(matches!(&outcome, Err(WriteError::Refused(r)) if (r.segment, r.line) == (1, Some(0))), "{outcome:?}");
     assert_eq!(ticks.symbols().await?, Vec::<String>::new(), "the other table's rows went with it");
 
     let good = segment(trades.as_mut(), &lane, 0, &volumes(0, 1))?;
-    ticks.sink.write(&flush([ticks.segment(0, &["a"]), good]), &claims).await.expect("rows for two tables");
+    let taken = flush([ticks.segment(0, &["a"]), good]);
+    ticks.sink.write(&taken, &claims).await.expect("rows for two tables");
     assert_eq!((ticks.symbols().await?.len(), ticks.db.count("trades").await?), (1, 2));
     Ok(())
 }
