@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_array::{ArrayRef, Float64Array};
+use arrow_array::{ArrayRef, Float64Array, Int64Array};
 use weir::record::origin::OwnedRecord;
 use weir::record::{Batch, Column, Field, Kind, Path, Want};
 use weir::transform::{Chain, Plan, PluginTransform, Rejection, Transform, Transformed, timestamp_converter};
@@ -62,6 +62,48 @@ impl Transform for Doubles {
         let doubles = Column { absent: bits.absent, ..Column::of(Kind::Float64, Arc::new(doubles) as ArrayRef) };
         batch.write(Path::new("price"), doubles);
         Ok(Transformed { batch, rejections })
+    }
+}
+
+/// Breaks the law: numbers rows within their batch, or since it was made without saying that it remembers.
+#[derive(Debug)]
+struct Breaker {
+    plan: Plan,
+    remembers: bool,
+    seen: i64,
+}
+
+impl Breaker {
+    fn chain(remembers: bool) -> Chain {
+        let write = Field { path: Path::new("n"), kind: Kind::Int64 };
+        let plan = Plan { writes: vec![write], ..Plan::default() };
+        Chain::new(vec![Doubles::stage(), Box::new(Breaker { plan, remembers, seen: 0 })])
+    }
+}
+
+impl Transform for Breaker {
+    fn alias(&self) -> &'static str {
+        "breaker"
+    }
+
+    fn class(&self) -> &'static str {
+        "Breaker"
+    }
+
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn is_stateful(&self) -> bool {
+        false
+    }
+
+    fn transform(&mut self, mut batch: Batch) -> weir::error::Result<Transformed> {
+        let first = if self.remembers { self.seen } else { 0 };
+        self.seen += batch.len() as i64;
+        let numbers: Int64Array = (first..).take(batch.len()).collect::<Vec<_>>().into();
+        batch.write(Path::new("n"), Column::of(Kind::Int64, Arc::new(numbers)));
+        Ok(Transformed { batch, rejections: Vec::new() })
     }
 }
 
@@ -158,4 +200,19 @@ fn a_lane_gives_the_same_bytes_wherever_it_is_cut() {
     assert!(plans >= 200 && decisions >= 100 && rows >= 10_000);
     let Cuts { batches, flushes, rebuilt, stopped, killed } = cuts;
     assert!([batches, flushes, rebuilt, stopped, killed].iter().all(|count| *count >= 200), "{cuts:?}");
+}
+
+#[test]
+fn a_stage_that_breaks_the_law_is_found() {
+    let mut chance = Chance::new(super::seed());
+    let case = generate(1, 1).pop().unwrap();
+    let stream = stream(&case, &mut chance);
+    for remembers in [false, true] {
+        let chains = || Ok(Breaker::chain(remembers));
+        let whole = uncut(&stream, &chains).unwrap();
+        let mut differs =
+            || cut(&stream, &chains, &mut chance, &mut Cuts::default()).unwrap().differs(&whole).is_some();
+        let found = (0..20).filter(|_| differs()).count();
+        assert!(found >= 5, "{found} of 20 plans find it");
+    }
 }
