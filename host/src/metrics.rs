@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Counter, CounterVec, Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::error::{Error, Kind, Result};
@@ -34,7 +34,7 @@ pub struct Metrics {
     fenced: IntCounterVec,
     guest_seconds: HistogramVec,
     guest_memory: IntGaugeVec,
-    busy_seconds: IntCounterVec,
+    busy_seconds: CounterVec,
     plugin: IntGaugeVec,
     memory: IntGauge,
 }
@@ -58,6 +58,12 @@ pub struct PipelineMetrics {
     pub fenced: IntCounter,
     /// One batch through the chain, guests included.
     pub guest_seconds: Histogram,
+    /// Time at which records were processed, in seconds.
+    pub process_busy: Counter,
+    /// Time at which a flush was on its way to the database, in seconds.
+    pub commit_busy: Counter,
+    /// Time at which both was so, in seconds.
+    pub overlap: Counter,
 }
 
 /// The metrics of one lane.
@@ -108,10 +114,10 @@ impl Metrics {
             fenced: counter(&r, "weir_fenced_total", "Times another worker held a lane.", PIPELINE)?,
             guest_seconds: histogram(&r, "weir_chain_seconds", "One batch through the chain.", PIPELINE, &seconds)?,
             guest_memory: gauge(&r, "weir_guest_memory_bytes", "Linear memory of a lane's guests.", LANE)?,
-            busy_seconds: counter(
+            busy_seconds: seconds_counter(
                 &r,
-                "weir_stage_busy_milliseconds_total",
-                "Time a stage worked.",
+                "weir_stage_busy_seconds_total",
+                "Time at work: process, commit, and both at once (overlap).",
                 &["pipeline", "stage"],
             )?,
             plugin: gauge(
@@ -138,6 +144,9 @@ impl Metrics {
             commit_unknown: self.commit_unknown.with_label_values(&labels),
             fenced: self.fenced.with_label_values(&labels),
             guest_seconds: self.guest_seconds.with_label_values(&labels),
+            process_busy: self.busy_seconds.with_label_values(&[pipeline, "process"]),
+            commit_busy: self.busy_seconds.with_label_values(&[pipeline, "commit"]),
+            overlap: self.busy_seconds.with_label_values(&[pipeline, "overlap"]),
         }
     }
 
@@ -203,11 +212,6 @@ impl PipelineMetrics {
         }
     }
 
-    /// Adds to the time that a stage (`process`, `commit`) was at work, in milliseconds.
-    pub fn busy(&self, stage: &str, ms: u64) {
-        self.metrics.busy_seconds.with_label_values(&[self.pipeline.as_str(), stage]).inc_by(ms);
-    }
-
     /// Sets what a plugin reports.
     pub fn plugin(&self, topic: &str, partition: i32, plugin: &str, name: &str, value: f64) {
         let partition = partition.to_string();
@@ -229,6 +233,10 @@ fn register<C: Collector + Clone + 'static>(registry: &Registry, made: prometheu
 
 fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
     register(registry, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+fn seconds_counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<CounterVec> {
+    register(registry, CounterVec::new(Opts::new(name, help), labels))
 }
 
 fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec> {

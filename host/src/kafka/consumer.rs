@@ -113,7 +113,26 @@ fn give_everything_back(consumer: &BaseConsumer<GroupContext>, cooperative: bool
 pub struct Consumer {
     queue: BulkQueue,
     client: ClientHandle,
-    started: Vec<(Lane, i64)>,
+    lanes: Vec<Held>,
+}
+
+/// A lane that the client fetches for us.
+#[derive(Debug, Clone)]
+struct Held {
+    lane: Lane,
+    /// The first offset that has not been read yet.
+    unread: i64,
+    reading: Reading,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// Records come.
+    On,
+    /// To be read from `unread` as soon as the client takes the order.
+    Seeking,
+    /// Stopped, but still ours: the client keeps it assigned and pauses it.
+    Paused,
 }
 
 /// The shared client, with a `Debug` that does not recurse into the library.
@@ -139,7 +158,7 @@ impl Consumer {
         let queue = BulkQueue::new(Arc::clone(&client), Arc::clone(waker));
         let topics: Vec<&str> = settings.topics.iter().map(String::as_str).collect();
         client.subscribe(&topics).map_err(|e| failure("subscribe", e))?;
-        Ok(Consumer { queue, client: ClientHandle(client), started: Vec::new() })
+        Ok(Consumer { queue, client: ClientHandle(client), lanes: Vec::new() })
     }
 
     /// Serves the client: returns what the group decided since the last call, and what went wrong.
@@ -153,7 +172,8 @@ impl Consumer {
                 Err(error) => errors.push(ReadError { lane: None, error: failure("read", error) }),
             }
         }
-        errors.extend(stray.iter().filter_map(|lane| self.restart(lane).err()));
+        self.forward_again(&stray);
+        self.seek();
         let context = self.client.0.client().context();
         let events = std::mem::take(&mut *context.events.lock().unwrap_or_else(PoisonError::into_inner));
         (events, errors)
@@ -161,61 +181,86 @@ impl Consumer {
 
     /// Begins to read a lane at an offset.
     pub fn start(&mut self, lane: &Lane, offset: i64) -> Result<()> {
+        if let Some(held) = self.lanes.iter_mut().find(|held| held.lane == *lane) {
+            // To unassign it and assign it anew would let the end of the old assignment undo the new one's
+            // forwarding to our queue.
+            (held.unread, held.reading) = (offset, Reading::Seeking);
+            self.seek();
+            return Ok(());
+        }
         self.queue.forward(lane);
-        self.started.retain(|(l, _)| l != lane);
-        self.started.push((lane.clone(), offset));
-        let answer = if self.is_cooperative() {
-            self.client.0.incremental_assign(&list(std::slice::from_ref(&(lane.clone(), offset)))?)
-        } else {
-            self.client.0.assign(&list(&self.started)?)
-        };
-        answer.map_err(|e| failure(format!("start reading {lane} at offset {offset}"), e))
+        let held = Held { lane: lane.clone(), unread: offset, reading: Reading::On };
+        self.lanes.push(held.clone());
+        self.assign(held).map_err(|e| failure(format!("start reading {lane} at offset {offset}"), e))
     }
 
-    /// Reads a lane again from its first unread offset. A record that came by the client's own queue shows that
-    /// the lane is no longer forwarded to ours: ending an earlier assignment takes its time, and may undo what
-    /// was set up for the next one meanwhile.
-    fn restart(&mut self, lane: &Lane) -> Result<(), ReadError> {
-        let Some((_, unread)) = self.started.iter().find(|(started, _)| started == lane).cloned() else {
-            return Ok(());
-        };
-        let again = self.stop(std::slice::from_ref(lane), false).and_then(|()| self.start(lane, unread));
-        again.map_err(|error| ReadError { lane: Some(lane.clone()), error })
+    /// Lets the lanes that wait for it be read from their first unread offset. The client takes the order once
+    /// it fetches the lane; until then it is tried again at each [`Consumer::serve`].
+    fn seek(&mut self) {
+        for held in self.lanes.iter_mut().filter(|held| held.reading == Reading::Seeking) {
+            match reposition(&self.client.0, held) {
+                Ok(()) => held.reading = Reading::On,
+                Err(error) => tracing::debug!(%error, lane = %held.lane, "the lane cannot be repositioned yet"),
+            }
+        }
+    }
+
+    /// Reads lanes again of which a record came by the client's own queue, which shows that they are no longer
+    /// forwarded to ours.
+    fn forward_again(&mut self, lanes: &[Lane]) {
+        for held in self.lanes.iter_mut().filter(|held| held.reading == Reading::On && lanes.contains(&held.lane)) {
+            self.queue.forward(&held.lane);
+            held.reading = Reading::Seeking;
+        }
     }
 
     /// Ends reading of lanes. With `revoked`, this also answers the group's revocation.
     pub fn stop(&mut self, lanes: &[Lane], revoked: bool) -> Result<()> {
-        let (stopped, kept) = std::mem::take(&mut self.started).into_iter().partition(|(l, _)| lanes.contains(l));
-        let stopped: Vec<(Lane, i64)> = stopped;
-        self.started = kept;
-        if stopped.is_empty() && !revoked {
-            return Ok(());
+        if !revoked {
+            return self.pause(lanes);
         }
-        let answer = if self.is_cooperative() {
-            self.client.0.incremental_unassign(&list(&stopped)?)
-        } else {
-            self.client.0.unassign()
-        };
-        answer.map_err(|e| failure("stop reading", e))
+        let stopped: Vec<Held> = self.lanes.extract_if(.., |held| lanes.contains(&held.lane)).collect();
+        self.unassign(&stopped).map_err(|e| failure("stop reading", e))
     }
 
-    /// Notes how far a lane has been read, for a protocol that assigns everything anew.
-    fn advanced(&mut self, lane: &Lane, offset: i64) {
-        if let Some((_, at)) = self.started.iter_mut().find(|(l, _)| l == lane) {
-            *at = offset;
+    fn assign(&self, added: Held) -> KafkaResult<()> {
+        if self.is_cooperative() {
+            self.client.0.incremental_assign(&positions(&[added])?)
+        } else {
+            self.client.0.assign(&positions(&self.lanes)?)
         }
+    }
+
+    fn unassign(&self, removed: &[Held]) -> KafkaResult<()> {
+        if self.is_cooperative() {
+            self.client.0.incremental_unassign(&positions(removed)?)
+        } else {
+            self.client.0.unassign()
+        }
+    }
+
+    fn pause(&mut self, lanes: &[Lane]) -> Result<()> {
+        let mut paused = Vec::new();
+        for held in self.lanes.iter_mut().filter(|held| lanes.contains(&held.lane)) {
+            held.reading = Reading::Paused;
+            paused.push(held.clone());
+        }
+        let answer = positions(&paused).and_then(|paused| self.client.0.pause(&paused));
+        answer.map_err(|e| failure("pause reading", e))
     }
 
     /// Takes up to `rows_max` records that are there already, in runs of one lane each.
     pub fn read(&mut self, rows_max: usize) -> (Vec<Origin>, Vec<ReadError>) {
         let (runs, faults) = self.queue.read(rows_max);
         // What was still queued of a lane that has been given back belongs to its next owner.
-        let runs: Vec<Origin> =
-            runs.into_iter().filter(|run| self.started.iter().any(|(lane, _)| *lane == run.lane)).collect();
-        for run in &runs {
-            self.advanced(&run.lane, run.next_offset);
-        }
+        let runs = runs.into_iter().filter(|run| self.advance(run)).collect();
         (runs, faults.into_iter().map(read_error).collect())
+    }
+
+    /// Notes how far a lane has been read; false where it is not to be read.
+    fn advance(&mut self, run: &Origin) -> bool {
+        let held = self.lanes.iter_mut().find(|held| held.lane == run.lane && held.reading == Reading::On);
+        held.map(|held| held.unread = run.next_offset).is_some()
     }
 
     /// Tells the group how far the sink stands, for lag tools; nobody resumes from it.
@@ -251,11 +296,22 @@ impl Drop for Consumer {
     }
 }
 
-fn list(lanes: &[(Lane, i64)]) -> Result<TopicPartitionList> {
+/// How long the client may take to carry out an order that asks nobody else.
+const ORDER_MAX: Duration = Duration::from_secs(1);
+
+/// Drops what has been fetched of a lane and fetches from its first unread offset.
+fn reposition(client: &BaseConsumer<GroupContext>, held: &Held) -> KafkaResult<()> {
+    let lane = positions(std::slice::from_ref(held))?;
+    for answer in client.seek_partitions(lane.clone(), ORDER_MAX)?.elements() {
+        answer.error()?;
+    }
+    client.resume(&lane)
+}
+
+fn positions(lanes: &[Held]) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
-    for (lane, offset) in lanes {
-        list.add_partition_offset(&lane.topic, lane.partition, Offset::Offset(*offset))
-            .map_err(|e| failure(format!("name {lane}"), e))?;
+    for held in lanes {
+        list.add_partition_offset(&held.lane.topic, held.lane.partition, Offset::Offset(held.unread))?;
     }
     Ok(list)
 }
