@@ -18,8 +18,11 @@ pub const SERVE_INTERVAL: Duration = Duration::from_millis(100);
 pub const RETRY_DELAY_MIN: Duration = Duration::from_millis(100);
 /// Longest wait between attempts.
 pub const RETRY_DELAY_MAX: Duration = Duration::from_secs(10);
-/// Fences in a row after which a task fails and names the other owner.
-pub const FENCES_MAX: u32 = 10;
+/// Fences of a lane, each less than [`FENCES_FORGOTTEN`] after the one before, after which a task fails and names the
+/// other owner. A paused worker that wakes up is fenced once or twice; two workers of one pipeline without end.
+pub const FENCES_MAX: u32 = 5;
+/// Time after which a fence does not count any more.
+pub const FENCES_FORGOTTEN: Duration = Duration::from_secs(300);
 /// Refused rows of one flush after which the task fails: the table is at fault, not the rows.
 pub const REFUSALS_PER_FLUSH_MAX: usize = 1_000;
 /// Nesting of a JSON document.

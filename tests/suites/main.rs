@@ -11,6 +11,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests live in real time")]
 
 mod examples;
+mod faults;
 mod rig;
 mod roundtrip;
 mod sink_contract;
