@@ -15,12 +15,15 @@ pub const SLICE: Duration = Duration::from_millis(5);
 /// The consumer is served at least this often, whatever happens: rebalances are delivered there.
 pub const SERVE_INTERVAL: Duration = Duration::from_millis(100);
 /// First wait after a failed attempt; doubled up to [`RETRY_DELAY_MAX`].
-pub const RETRY_DELAY_MIN: Duration = Duration::from_millis(100);
+pub const RETRY_DELAY_MIN: Duration = Duration::from_millis(10);
 /// Longest wait between attempts.
 pub const RETRY_DELAY_MAX: Duration = Duration::from_secs(10);
 /// Fences of a lane, each less than [`FENCES_FORGOTTEN`] after the one before, after which a task fails and names the
 /// other owner. A paused worker that wakes up is fenced once or twice; two workers of one pipeline without end.
 pub const FENCES_MAX: u32 = 5;
+/// First wait before a fenced lane is claimed again, doubled each time up to [`RETRY_DELAY_MAX`]: time for the group to
+/// tell a worker that was paused that it has lost its lanes.
+pub const FENCE_DELAY_MIN: Duration = Duration::from_millis(200);
 /// Time after which a fence does not count any more.
 pub const FENCES_FORGOTTEN: Duration = Duration::from_secs(300);
 /// Refused rows of one flush after which the task fails: the table is at fault, not the rows.

@@ -258,4 +258,26 @@ mod tests {
         ledger.committed(&Lane::new("t", 0), 1, 2);
         assert_eq!(ledger.positions().next().unwrap().1, 0);
     }
+
+    #[test]
+    fn what_is_open_counts_by_its_memory_and_buffers_kept_are_bounded() {
+        let (lane, capacity) = (Lane::new("t", 0), 600);
+        let mut ledger = Ledger::new(1_000);
+        ledger.open(claim(0, 1, 0));
+        for to in 1..4 {
+            // Kept buffers come back with their capacity; the first one is made here.
+            let fill = |segment: &mut Segment| {
+                segment.data.reserve_exact(capacity);
+                segment.data.push(1);
+                Ok(())
+            };
+            ledger.fill(&lane, to, 0, fill).unwrap();
+            assert_eq!(ledger.open_bytes(), capacity, "room that is reserved is taken");
+            let (flush, _) = ledger.take();
+            flush.segments.into_iter().for_each(|segment| ledger.recycle(segment));
+            let another = Segment { data: Vec::with_capacity(capacity), ..Segment::new(lane.clone(), to, 0) };
+            ledger.recycle(another);
+            assert_eq!(ledger.spare.iter().map(|(data, _)| data.capacity()).collect::<Vec<_>>(), [capacity]);
+        }
+    }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::ledger::Ledger;
 use super::writer::{Fate, Report};
 use crate::error::{Error, Kind};
-use crate::limits::{FENCES_FORGOTTEN, FENCES_MAX, RETRY_DELAY_MAX, RETRY_DELAY_MIN};
+use crate::limits::{FENCE_DELAY_MIN, FENCES_FORGOTTEN, FENCES_MAX, RETRY_DELAY_MAX};
 use crate::record::{Claim, Flush, Lane};
 use crate::sink::{ClaimRequest, Claimed};
 
@@ -317,7 +317,7 @@ impl Machine {
                     if fences > FENCES_MAX {
                         return self.fail(taken(&lane, &owner));
                     }
-                    let wait = RETRY_DELAY_MIN.saturating_mul(1 << fences).min(RETRY_DELAY_MAX);
+                    let wait = FENCE_DELAY_MIN.saturating_mul(1 << (fences - 1)).min(RETRY_DELAY_MAX);
                     self.give_up(&lane, now_ms + wait.as_millis() as u64);
                     stopped.push(lane);
                 }

@@ -28,12 +28,16 @@ async fn terminate(rounds: usize) -> Result<()> {
     stream.send(10)?;
     stream.arrived(&worker).await?;
     let mut ended = 0;
-    for _ in 0..rounds {
-        stream.send(2_000)?;
+    for round in 0..rounds {
         let before = stream.positions().await?;
+        // At rest, or while it writes.
+        if round % 2 == 0 {
+            stream.send(2_000)?;
+        }
         let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                    WHERE application_name LIKE 'weir/%' AND datname = current_database()";
         ended += stream.db.number(sql).await?;
+        stream.send(20)?;
         moves_on(&stream, &worker, &before).await?;
     }
     stream.arrived(&worker).await?;
@@ -55,14 +59,11 @@ async fn crash(rounds: usize) -> Result<()> {
     let worker = stream.plan(&stream.db.url(), "")?.start()?;
     stream.send(10)?;
     stream.arrived(&worker).await?;
-    for round in 0..rounds {
+    for _ in 0..rounds {
+        // It is at work on these when the server crashes, and meets the last ones without it.
         stream.send(3_000)?;
-        if round % 2 == 0 {
-            // While it writes; otherwise soon after, or before.
-            let before = stream.positions().await?;
-            moves_on(&stream, &worker, &before[..1]).await?;
-        }
         server.crash()?;
+        stream.send(20)?;
         let look = async || {
             let status = worker.status(&stream.name).await?;
             let waiting = status["tasks"][0].get("waiting").and_then(|text| text.as_str()).unwrap_or_default();
