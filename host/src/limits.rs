@@ -10,6 +10,8 @@ pub const BATCH_BYTES_MAX: usize = 4 << 20;
 pub const FLUSH_ROWS_MAX: usize = 100_000;
 /// Encoded bytes plus payload bytes held by one flush.
 pub const FLUSH_BYTES_MAX: usize = 64 << 20;
+/// Resident memory of a worker that has nothing to do, the pages of its program included.
+pub const IDLE_BYTES: u64 = 40 << 20;
 /// One slice of work on the task's thread before it looks at its queue again.
 pub const SLICE: Duration = Duration::from_millis(5);
 /// The consumer is served at least this often, whatever happens: rebalances are delivered there.

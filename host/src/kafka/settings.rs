@@ -40,8 +40,9 @@ pub const RECORD_OVERHEAD_BYTES: usize = 256;
 impl ConsumerSettings {
     /// The client's configuration.
     pub(super) fn client_config(&self) -> ClientConfig {
-        // Prefetch stops when the queue holds its part, so a last response comes on top of it.
-        let response_bytes = (self.fetch_bytes_max / 4).clamp(1 << 18, 16 << 20);
+        // Prefetch stops when the queue holds its part, so a last response comes on top of it. Responses are small beside
+        // the queue, since each is held whole until the last of its records is done with.
+        let response_bytes = (self.fetch_bytes_max / 8).clamp(1 << 18, 16 << 20);
         let queue_kib = (self.fetch_bytes_max.saturating_sub(response_bytes) / 1024).clamp(256, 65_536);
         // Whichever comes first; the overhead dominates for small records.
         let records = (self.fetch_bytes_max / (2 * RECORD_OVERHEAD_BYTES)).clamp(1_000, 200_000);

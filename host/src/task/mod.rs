@@ -455,7 +455,8 @@ impl Task {
                 more = false;
                 break;
             }
-            let fitting = (self.machine.room_bytes() / self.record_bytes).max(1);
+            // A record takes room for its payload and for its row.
+            let fitting = (self.machine.room_bytes() / (2 * self.record_bytes)).max(1);
             let (runs, errors) = self.consumer.read(room.min(BATCH_ROWS_MAX).min(fitting));
             self.read_errors(errors)?;
             more = !runs.is_empty();
