@@ -142,7 +142,7 @@ pub struct Bytes {
     ends: Vec<i32>,
     /// What the column before had: room for as much is made when the next one begins, and not held in between, since
     /// every lane has builders of its own.
-    before_bytes: usize,
+    reserve: usize,
     /// The cell that was set last, and where it begins in `values`.
     last: usize,
     start: usize,
@@ -153,7 +153,7 @@ impl Bytes {
     pub fn begin(&mut self, rows: usize) {
         self.states.begin(rows);
         self.ends = vec![0; rows + 1];
-        self.values = Vec::with_capacity(self.before_bytes);
+        self.values = Vec::with_capacity(self.reserve);
         self.last = usize::MAX;
     }
 
@@ -213,7 +213,7 @@ impl Bytes {
             *end = before.max(*end);
             *end
         });
-        self.before_bytes = self.values.len();
+        self.reserve = self.values.len();
         let values = Buffer::from(std::mem::take(&mut self.values));
         let offsets = OffsetBuffer::new(ScalarBuffer::from(ends));
         self.states.column(kind, |nulls| {

@@ -13,6 +13,10 @@ use super::{ARRIVAL, Stream};
 /// the first claims.
 const CLAIMS_MAX: i64 = 14;
 
+/// A static member that stops is expected back for as long as its session lasts; then the others take its lanes.
+const SHORT_SESSION: &str =
+    "consumer.override.session.timeout.ms: 1000\nconsumer.override.heartbeat.interval.ms: 200\n";
+
 /// The partitions that the status of a worker shows as its own.
 async fn lanes(worker: &Worker, pipeline: &str) -> Result<usize> {
     let status = worker.status(pipeline).await?;
@@ -42,7 +46,7 @@ fn id(plan: &Plan) -> Result<String> {
 async fn workers_of_one_group_share_the_partitions() -> Result<()> {
     let mut stream = Stream::start("shared", 4).await?;
     let url = stream.db.url();
-    let (one, other) = (stream.plan(&url, "")?, stream.plan(&url, "")?);
+    let (one, other) = (stream.plan(&url, SHORT_SESSION)?, stream.plan(&url, SHORT_SESSION)?);
     let first = one.start()?;
     stream.send(50)?;
     shared(&[&first], &stream, 4).await?;
@@ -62,7 +66,6 @@ async fn workers_of_one_group_share_the_partitions() -> Result<()> {
     shared(&[&first, &second], &stream, 1).await?;
     stream.send(50)?;
     second.kill().await?;
-    // A killed member is missed only when its session ends: its lanes come back with it.
     let second = other.start()?;
     stream.send(50)?;
     stream.arrived(&second).await?;
@@ -73,12 +76,11 @@ async fn workers_of_one_group_share_the_partitions() -> Result<()> {
 async fn a_worker_that_wakes_up_late_writes_nothing_twice() -> Result<()> {
     let mut stream = Stream::start("zombie", 2).await?;
     let url = stream.db.url();
-    let more = "consumer.override.session.timeout.ms: 1000\nconsumer.override.heartbeat.interval.ms: 200\n";
-    let zombie = stream.plan(&url, more)?.start()?;
+    let zombie = stream.plan(&url, SHORT_SESSION)?.start()?;
     stream.send(20)?;
     stream.arrived(&zombie).await?;
     zombie.signal("STOP")?;
-    let heir = stream.plan(&url, more)?.start()?;
+    let heir = stream.plan(&url, SHORT_SESSION)?.start()?;
     stream.send(20)?;
     stream.arrived(&heir).await?;
     stream.send(20)?;
