@@ -12,6 +12,7 @@
 
 mod examples;
 mod laws;
+mod faults;
 mod rig;
 mod roundtrip;
 mod sink_contract;

@@ -47,8 +47,8 @@ pub struct Report {
     pub failure: Option<Error>,
     /// Attempts made.
     pub attempts: u32,
-    /// Rows that the database refused and that were taken out.
-    pub refused: u64,
+    /// Records that the database refused and that were taken out, with what was decided about each.
+    pub refused: Vec<(Lane, Decision)>,
     /// How often the outcome was unknown.
     pub unknown: u32,
     /// From record timestamps to the commit, in µs: a sample, filled in by whoever has a clock.
@@ -200,18 +200,19 @@ impl Writer {
         if self.tolerance == Tolerance::None {
             return self.fail(Error::new(Kind::RecordRefused, sentence));
         }
-        self.report.refused += 1;
-        if self.report.refused as usize > REFUSALS_PER_FLUSH_MAX {
+        if self.report.refused.len() >= REFUSALS_PER_FLUSH_MAX {
             let message =
                 format!("the database refused more than {REFUSALS_PER_FLUSH_MAX} rows of one flush; last: {sentence}");
             return self.fail(Error::new(Kind::RecordRefused, message));
         }
         if let Some(segment) = self.flush.segments.get_mut(refusal.segment) {
             withdraw(segment, offset);
-            let detail = cause(refusal);
+            let column = refusal.column.as_ref().map(|column| format!("column {column}: ")).unwrap_or_default();
+            let detail = format!("{column}{}", cause(refusal));
             let decision = Decision { offset, kind: DecisionKind::Refused, stage: Stage::Sink, detail };
             let at = segment.decisions.partition_point(|d| d.offset <= offset);
-            segment.decisions.insert(at, decision);
+            segment.decisions.insert(at, decision.clone());
+            self.report.refused.push((lane, decision));
         }
         Step::Attempt
     }
