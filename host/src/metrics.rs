@@ -1,16 +1,23 @@
 //! Every metric in one table. Names, units and labels are fixed here; nobody else registers any.
 //!
 //! Base units, `_total` for counters, `_seconds` and `_bytes` for measures. Labels never take values that grow
-//! without bound: no keys, no offsets.
+//! without bound: no keys, no offsets. What plugins report beside it is in [`stages`].
+
+mod meter;
+mod stages;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    CounterVec, Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 
+pub use self::meter::{Meter, MeterKind, Meters};
+pub use self::stages::Stage;
+use self::stages::Stages;
 use crate::error::{Error, Kind, Result};
 
 const LANE: &[&str] = &["pipeline", "topic", "partition"];
@@ -34,8 +41,8 @@ pub struct Metrics {
     fenced: IntCounterVec,
     guest_seconds: HistogramVec,
     guest_memory: IntGaugeVec,
-    busy_seconds: IntCounterVec,
-    plugin: IntGaugeVec,
+    busy_seconds: CounterVec,
+    stages: Stages,
     memory: IntGauge,
 }
 
@@ -108,18 +115,14 @@ impl Metrics {
             fenced: counter(&r, "weir_fenced_total", "Times another worker held a lane.", PIPELINE)?,
             guest_seconds: histogram(&r, "weir_chain_seconds", "One batch through the chain.", PIPELINE, &seconds)?,
             guest_memory: gauge(&r, "weir_guest_memory_bytes", "Linear memory of a lane's guests.", LANE)?,
-            busy_seconds: counter(
+            busy_seconds: register(
                 &r,
-                "weir_stage_busy_milliseconds_total",
-                "Time a stage worked.",
-                &["pipeline", "stage"],
+                CounterVec::new(
+                    Opts::new("weir_stage_busy_seconds_total", "Time a stage worked."),
+                    &["pipeline", "stage"],
+                ),
             )?,
-            plugin: gauge(
-                &r,
-                "weir_plugin_value",
-                "What plugins report.",
-                &["pipeline", "topic", "partition", "plugin", "name"],
-            )?,
+            stages: Stages::default(),
             memory: single(&r, "weir_memory_bytes", "Memory that the allocator holds.")?,
             registry: r,
         }))
@@ -139,6 +142,11 @@ impl Metrics {
             fenced: self.fenced.with_label_values(&labels),
             guest_seconds: self.guest_seconds.with_label_values(&labels),
         }
+    }
+
+    /// The figures of a plugin's guest, the same for every guest that is built for this stage of this lane.
+    pub fn stage(&self, stage: Stage) -> Arc<Meters> {
+        self.stages.meters(stage)
     }
 
     /// The sum of a pipeline's positions: all records committed when it began at offset 0.
@@ -167,9 +175,11 @@ impl Metrics {
     /// The page that Prometheus scrapes (text format 0.0.4).
     pub fn page(&self) -> Result<String> {
         self.memory.set(i64::try_from(allocated_bytes()).unwrap_or(i64::MAX));
+        let mut families = self.registry.gather();
+        families.extend(self.stages.families()?);
         let mut page = Vec::new();
         TextEncoder::new()
-            .encode(&self.registry.gather(), &mut page)
+            .encode(&families, &mut page)
             .map_err(|e| Error::caused(Kind::Internal, "write the metrics page", e))?;
         Ok(String::from_utf8_lossy(&page).into_owned())
     }
@@ -201,18 +211,12 @@ impl PipelineMetrics {
             // Absent where the lane never got so far.
             let _ = gauge.remove_label_values(&labels);
         }
+        m.stages.forget_gauges(&self.pipeline, topic, &partition);
     }
 
-    /// Adds to the time that a stage (`process`, `commit`) was at work, in milliseconds.
-    pub fn busy(&self, stage: &str, ms: u64) {
-        self.metrics.busy_seconds.with_label_values(&[self.pipeline.as_str(), stage]).inc_by(ms);
-    }
-
-    /// Sets what a plugin reports.
-    pub fn plugin(&self, topic: &str, partition: i32, plugin: &str, name: &str, value: f64) {
-        let partition = partition.to_string();
-        let labels = [self.pipeline.as_str(), topic, partition.as_str(), plugin, name];
-        self.metrics.plugin.with_label_values(&labels).set(value as i64);
+    /// Adds to the time that a stage (`process`, `commit`) was at work.
+    pub fn busy(&self, stage: &str, time: Duration) {
+        self.metrics.busy_seconds.with_label_values(&[self.pipeline.as_str(), stage]).inc_by(time.as_secs_f64());
     }
 }
 

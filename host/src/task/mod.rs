@@ -42,8 +42,8 @@ use crate::record::{Claim, Field, Lane, Origin};
 use crate::sink::{Encoder, Sink};
 use crate::transform::Chain;
 
-/// Builds the chain of a lane.
-pub type ChainFactory = Arc<dyn Fn(&Lane) -> Result<Chain> + Send + Sync>;
+/// Builds the chain of a lane; of none, to learn what its chains read and write.
+pub type ChainFactory = Arc<dyn Fn(Option<&Lane>) -> Result<Chain> + Send + Sync>;
 
 /// How often the group is told where the sink stands, and status is refreshed.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -200,7 +200,7 @@ impl Task {
         let waker = waker(&queue, &woken);
         let topics: Vec<Arc<str>> = spec.consumer.topics.iter().map(|t| Arc::from(t.as_str())).collect();
         // A chain of its own, only to learn what it writes and whether it has state.
-        let probe = (spec.chain)(&Lane::new(topics.first().cloned().unwrap_or_default(), -1))?;
+        let probe = (spec.chain)(None)?;
         let machine = Machine::new(machine::Settings { stateful: probe.is_stateful(), ..spec.machine });
         let consumer = Consumer::new(&spec.consumer, &waker)?;
         let (requests, received) = async_mpsc::channel(64);
@@ -372,7 +372,7 @@ impl Task {
 
     fn start(&mut self, claim: Claim) -> Result<()> {
         let lane = claim.lane.clone();
-        let chain = (self.spec.chain)(&lane)?;
+        let chain = (self.spec.chain)(Some(&lane))?;
         let from = if chain.is_stateful() { claim.start_offset } else { claim.next_offset };
         let metrics = self.spec.metrics.lane(&lane.topic, lane.partition);
         metrics.position.set(claim.next_offset);
@@ -458,7 +458,7 @@ impl Task {
             self.on(Event::Tick)?;
         }
         let worked = self.spec.clock.elapsed().saturating_sub(began);
-        self.spec.metrics.busy("process", worked.as_micros() as u64);
+        self.spec.metrics.busy("process", worked);
         Ok(more)
     }
 
@@ -510,7 +510,7 @@ impl Task {
 
     fn note_written(&mut self, report: &Report, took: Duration) {
         let metrics = &self.spec.metrics;
-        metrics.busy("commit", took.as_micros() as u64);
+        metrics.busy("commit", took);
         metrics.commit_unknown.inc_by(u64::from(report.unknown));
         let mut rows = 0;
         for (segment, claim, fate) in &report.segments {
