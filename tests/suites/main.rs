@@ -10,7 +10,10 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests live in real time")]
 
+mod absent;
+mod errors;
 mod examples;
+mod plugin_metrics;
 mod rig;
 mod roundtrip;
 mod sink_contract;

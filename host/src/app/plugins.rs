@@ -80,6 +80,10 @@ pub fn check_transform(catalog: &Catalog, stage: &TransformConfig) -> Vec<Proble
             let hint = "for example `plugin.version: \"[1.0,2.0)\"`";
             return vec![Problem::new("plugin.version", error.to_string(), hint)];
         }
+        Err(error) if catalog.plugins().iter().any(|plugin| plugin.manifest().id == stage.class) => {
+            let hint = "widen the range, or put a version within it into the plugins' directory";
+            return vec![Problem::new("plugin.version", error.to_string(), hint)];
+        }
         Err(error) => return vec![problem(&error)],
     };
     match Guest::refusal(&plugin, &setup(&plugin, stage)) {
@@ -89,9 +93,10 @@ pub fn check_transform(catalog: &Catalog, stage: &TransformConfig) -> Vec<Proble
     }
 }
 
-/// An error about the plugin itself, at the stage's type.
+/// An error about the plugin itself, at the stage's type. What is wrong with a file says its own way out.
 fn problem(error: &Error) -> Problem {
-    Problem::new("", error.to_string(), clause(error.hint()))
+    let hint = if error.kind() == Kind::PluginInvalid { String::new() } else { clause(error.hint()) };
+    Problem::new("", error.to_string(), hint)
 }
 
 /// A hint, which is a sentence of its own, as the end of one.

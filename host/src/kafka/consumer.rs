@@ -52,6 +52,8 @@ pub struct GroupContext {
     events: Mutex<Vec<GroupEvent>>,
     /// Set when the consumer goes: nobody will answer a revocation any more.
     closing: AtomicBool,
+    /// Set when a broker has answered a commit.
+    heard: AtomicBool,
     waker: Waker,
 }
 
@@ -90,9 +92,10 @@ impl ConsumerContext for GroupContext {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
-        if let Err(error) = result {
+        match result {
+            Ok(()) => self.heard.store(true, Ordering::Release),
             // Only lag tools read these offsets.
-            tracing::debug!(%error, "commit offsets to the group");
+            Err(error) => tracing::debug!(%error, "commit offsets to the group"),
         }
     }
 }
@@ -111,6 +114,8 @@ fn give_everything_back(consumer: &BaseConsumer<GroupContext>, cooperative: bool
 /// A task's consumer. All methods are called from the task's thread and none waits.
 #[derive(Debug)]
 pub struct Consumer {
+    brokers: String,
+    topics: Vec<String>,
     queue: BulkQueue,
     client: ClientHandle,
     started: Vec<(Lane, i64)>,
@@ -129,8 +134,12 @@ impl std::fmt::Debug for ClientHandle {
 impl Consumer {
     /// Creates the client and subscribes. `waker` is called when there is something to serve or read.
     pub fn new(settings: &ConsumerSettings, waker: &Waker) -> Result<Self> {
-        let context =
-            GroupContext { events: Mutex::new(Vec::new()), closing: AtomicBool::new(false), waker: Arc::clone(waker) };
+        let context = GroupContext {
+            events: Mutex::new(Vec::new()),
+            closing: AtomicBool::new(false),
+            heard: AtomicBool::new(false),
+            waker: Arc::clone(waker),
+        };
         let mut client = BaseConsumer::from_config_and_context(&settings.client_config(), context)
             .map_err(|e| Error::caused(Kind::Config, "create the Kafka consumer", e))?;
         let on_group_event = Arc::clone(waker);
@@ -139,7 +148,8 @@ impl Consumer {
         let queue = BulkQueue::new(Arc::clone(&client), Arc::clone(waker));
         let topics: Vec<&str> = settings.topics.iter().map(String::as_str).collect();
         client.subscribe(&topics).map_err(|e| failure("subscribe", e))?;
-        Ok(Consumer { queue, client: ClientHandle(client), started: Vec::new() })
+        let (brokers, topics) = (settings.bootstrap_servers.clone(), settings.topics.clone());
+        Ok(Consumer { brokers, topics, queue, client: ClientHandle(client), started: Vec::new() })
     }
 
     /// Serves the client: returns what the group decided since the last call, and what went wrong.
@@ -150,13 +160,34 @@ impl Consumer {
         while let Some(result) = self.client.0.poll(Duration::ZERO) {
             match result {
                 Ok(message) => stray.push(Lane::new(message.topic(), message.partition())),
-                Err(error) => errors.push(ReadError { lane: None, error: failure("read", error) }),
+                Err(error) => errors.push(ReadError { lane: None, error: self.told(error) }),
             }
         }
         errors.extend(stray.iter().filter_map(|lane| self.restart(lane).err()));
         let context = self.client.0.client().context();
         let events = std::mem::take(&mut *context.events.lock().unwrap_or_else(PoisonError::into_inner));
         (events, errors)
+    }
+
+    /// An error of the client as a whole, which the library tells without the names.
+    fn told(&self, error: KafkaError) -> Error {
+        let sentence = match error.rdkafka_error_code().map(kind_of) {
+            Some(Kind::BrokerUnreachable) => match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::AllBrokersDown) => format!("none of the brokers {} answers", self.brokers),
+                _ => return failure(format!("read from the brokers {}", self.brokers), error),
+            },
+            Some(Kind::TopicMissing) => match self.topics.as_slice() {
+                [topic] => format!("topic {topic} does not exist"),
+                topics => format!("one of the topics {} does not exist", topics.join(", ")),
+            },
+            _ => return failure(format!("read {} from {}", self.topics.join(", "), self.brokers), error),
+        };
+        Error::new(error.rdkafka_error_code().map_or(Kind::BrokerUnreachable, kind_of), sentence)
+    }
+
+    /// Whether a broker has answered since the last call.
+    pub fn was_heard(&self) -> bool {
+        self.client.0.client().context().heard.swap(false, Ordering::AcqRel)
     }
 
     /// Begins to read a lane at an offset.

@@ -28,7 +28,7 @@ use tokio::sync::{mpsc as async_mpsc, watch};
 use self::committer::{Answer, Committer, Request};
 use self::lane::LaneRunner;
 use self::machine::{Action, Event, Machine};
-use self::status::{LaneStatus, SharedStatus, State};
+use self::status::{LaneStatus, Party, SharedStatus, State};
 use self::writer::{Fate, Report, Tolerance};
 use crate::clock::Clock;
 use crate::config::pipeline::OffsetReset;
@@ -209,7 +209,7 @@ impl Task {
             sink: spec.sink,
             tolerance: spec.tolerance,
             answers: answers(&queue),
-            waiting: waiting(&spec.pipeline, spec.number, &spec.status),
+            waiting: waiting(Party::Sink, &spec.pipeline, spec.number, &spec.status),
             clock: spec.clock,
         };
         let committer = runtime.spawn(committer.run(received, abandoned));
@@ -355,7 +355,7 @@ impl Task {
     /// Asks the broker on another thread, again and again until it answers.
     fn find_starts(&self, asked: u64, lanes: Vec<Lane>) {
         let (lookup, queue, reset) = (self.consumer.lookup(), self.queue.clone(), self.spec.offset_reset);
-        let waiting = waiting(&self.spec.pipeline, self.spec.number, &self.spec.status);
+        let waiting = self.spec.waiting_for_kafka();
         let mut abandoned = self.abandon.subscribe();
         self.runtime.spawn(async move {
             let found = committer::found(move || lookup.starts(&lanes, reset), &waiting);
@@ -409,8 +409,10 @@ impl Task {
         }
         self.served_at = now;
         let (events, errors) = self.consumer.serve();
+        if self.consumer.was_heard() || !events.is_empty() {
+            self.spec.waiting_for_kafka()(None);
+        }
         for event in events {
-            self.spec.status.set_waiting(None);
             self.on(match event {
                 GroupEvent::Assigned(lanes) => Event::Assigned(lanes),
                 GroupEvent::Revoked(lanes) => Event::Revoked(lanes),
@@ -426,7 +428,7 @@ impl Task {
                 continue;
             }
             if error.policy() == Policy::Retry {
-                waiting(&self.spec.pipeline, self.spec.number, &self.spec.status)(Some(&error));
+                self.spec.waiting_for_kafka()(Some(&error));
             } else {
                 self.on(Event::Failed(error))?;
             }
@@ -490,7 +492,7 @@ impl Task {
             return Ok(());
         };
         let Slot { claim, stage, metrics } = slot;
-        let runner = stage.runner(claim, &self.spec, encoder.as_ref())?;
+        let runner = stage.runner(claim, &self.spec, encoder.as_mut())?;
         let (records, end) = (run.len() as u64, run.next_offset);
         let timer = self.spec.metrics.guest_seconds.start_timer();
         let processed = runner.process(run, &mut self.machine.ledger, encoder.as_mut())?;
@@ -529,6 +531,12 @@ impl Task {
                     tracing::error!(pipeline = self.spec.pipeline, lane = %segment.lane, "the database lost committed positions");
                 }
             }
+        }
+        for (lane, offset, error) in &report.refused {
+            if let Some(slot) = self.slots.get(lane) {
+                slot.metrics.errors.inc();
+            }
+            self.spec.log_failed(lane, &[(*offset, error.clone())]);
         }
         if report.failure.is_none() {
             metrics.flushes.inc();
@@ -583,8 +591,9 @@ impl Task {
 
 impl SlotStage {
     /// The lane's runner, made at the first run after its topic's encoder is there.
-    fn runner(&mut self, claim: &Claim, spec: &SpecParts, encoder: &dyn Encoder) -> Result<&mut LaneRunner> {
+    fn runner(&mut self, claim: &Claim, spec: &SpecParts, encoder: &mut dyn Encoder) -> Result<&mut LaneRunner> {
         if let SlotStage::Waiting(chain) = self {
+            encoder.resume(claim.rows);
             let chain = chain.take().unwrap_or_default();
             let projection = chain.projection(encoder.wants());
             let (key, value) = (Arc::clone(&spec.key_converter), Arc::clone(&spec.value_converter));
@@ -599,6 +608,10 @@ impl SlotStage {
 }
 
 impl SpecParts {
+    fn waiting_for_kafka(&self) -> committer::Waiting {
+        waiting(Party::Kafka, &self.pipeline, self.number, &self.status)
+    }
+
     fn log_failed(&self, lane: &Lane, failed: &[(i64, crate::record::RowError)]) {
         if !self.log_errors {
             return;
@@ -638,11 +651,11 @@ fn answers(queue: &Sender<Message>) -> committer::Answers {
     })
 }
 
-/// Notes in status and log what a task waits for; a cause is logged when it is new.
-fn waiting(pipeline: &str, task: usize, status: &SharedStatus) -> committer::Waiting {
+/// Notes in status and log what a task waits for from one party; a cause is logged when it is new.
+fn waiting(party: Party, pipeline: &str, task: usize, status: &SharedStatus) -> committer::Waiting {
     let (pipeline, status) = (pipeline.to_owned(), status.clone());
     Box::new(move |error| {
-        let news = status.set_waiting(error);
+        let news = status.set_waiting(party, error);
         match error {
             Some(error) if news => tracing::warn!(pipeline, task, hint = error.hint(), "waiting: {error}"),
             None if news => tracing::info!(pipeline, task, "going on"),

@@ -44,6 +44,13 @@ impl<'a> Refusals<'a> {
         self.errors.entry(record).or_insert(RowError { record, stage: Stage::Sink, field, message });
     }
 
+    /// Refuses a record without a value.
+    pub fn tombstone(&mut self, row: usize, table: &str) {
+        let record = self.batch.rows.origin(row) as u32;
+        let message = format!("its value is null, which asks for a delete, and rows are only added to table {table}");
+        self.errors.entry(record).or_insert(RowError { record, stage: Stage::Sink, field: None, message });
+    }
+
     /// Per record of the origin whether it is refused; None when none is.
     pub fn records(&self) -> Option<Vec<bool>> {
         let last = *self.errors.keys().next_back()?;
