@@ -14,13 +14,14 @@ use weir_tests::worker::{Plan, Worker};
 /// The name of the pipeline that must keep running.
 const HEALTHY: &str = "healthy";
 
-/// The YAML of a pipeline from `topic` into `table` of `db`; `more` lines win nothing, they only add.
+/// The YAML of a pipeline from `topic` into `table` of `db`, unless `more` names another database.
 fn pipeline(name: &str, topic: &str, db: &Db, table: &str, more: &str) -> String {
-    let url = db.url();
+    let key = "connection.url";
+    let url = if more.contains(key) { String::new() } else { format!("{key}: {}\n", db.url()) };
     format!(
         "name: {name}\ntopics: {topic}\nvalue.converter: json\nvalue.converter.schemas.enable: false\n\
-         consumer.override.auto.offset.reset: earliest\nconnector.class: TimescaleSink\nconnection.url: {url}\n\
-         table.name.format: {table}\n{more}"
+         consumer.override.auto.offset.reset: earliest\nconnector.class: TimescaleSink\ntable.name.format: {table}\n\
+         {url}{more}"
     )
 }
 

@@ -47,6 +47,11 @@ pub struct ReadError {
 /// The mark that tells weir's own group commits from those of whoever ran before it.
 pub const COMMIT_MARK: &str = "weir";
 
+/// What befalls the connection to one broker, which the client opens again by itself. Where no broker is left, it says
+/// so by another code.
+const PASSING: [RDKafkaErrorCode; 3] =
+    [RDKafkaErrorCode::BrokerTransportFailure, RDKafkaErrorCode::Resolve, RDKafkaErrorCode::OperationTimedOut];
+
 /// Callback state: what the client's callbacks leave for the task's thread.
 pub struct GroupContext {
     events: Mutex<Vec<GroupEvent>>,
@@ -160,7 +165,10 @@ impl Consumer {
         while let Some(result) = self.client.0.poll(Duration::ZERO) {
             match result {
                 Ok(message) => stray.push(Lane::new(message.topic(), message.partition())),
-                Err(error) => errors.push(ReadError { lane: None, error: self.told(error) }),
+                Err(error) if error.rdkafka_error_code().is_some_and(|code| PASSING.contains(&code)) => {
+                    tracing::debug!(%error, "kafka client");
+                }
+                Err(error) => errors.push(ReadError { lane: None, error: self.told(&error) }),
             }
         }
         errors.extend(stray.iter().filter_map(|lane| self.restart(lane).err()));
@@ -170,19 +178,19 @@ impl Consumer {
     }
 
     /// An error of the client as a whole, which the library tells without the names.
-    fn told(&self, error: KafkaError) -> Error {
-        let sentence = match error.rdkafka_error_code().map(kind_of) {
-            Some(Kind::BrokerUnreachable) => match error.rdkafka_error_code() {
-                Some(RDKafkaErrorCode::AllBrokersDown) => format!("none of the brokers {} answers", self.brokers),
-                _ => return failure(format!("read from the brokers {}", self.brokers), error),
-            },
-            Some(Kind::TopicMissing) => match self.topics.as_slice() {
-                [topic] => format!("topic {topic} does not exist"),
-                topics => format!("one of the topics {} does not exist", topics.join(", ")),
-            },
-            _ => return failure(format!("read {} from {}", self.topics.join(", "), self.brokers), error),
+    fn told(&self, error: &KafkaError) -> Error {
+        let topics = self.topics.join(", ");
+        let code = error.rdkafka_error_code();
+        let kind = code.map_or(Kind::BrokerUnreachable, kind_of);
+        let sentence = match (kind, self.topics.len()) {
+            (Kind::BrokerUnreachable, _) if code == Some(RDKafkaErrorCode::AllBrokersDown) => {
+                format!("none of the brokers {} answers", self.brokers)
+            }
+            (Kind::TopicMissing, 1) => format!("topic {topics} does not exist"),
+            (Kind::TopicMissing, _) => format!("one of the topics {topics} does not exist"),
+            _ => format!("read {topics} from {}: {error}", self.brokers),
         };
-        Error::new(error.rdkafka_error_code().map_or(Kind::BrokerUnreachable, kind_of), sentence)
+        Error::new(kind, sentence)
     }
 
     /// Whether a broker has answered since the last call.
