@@ -3,6 +3,7 @@
 
 use anyhow::{Result, ensure};
 use weir_tests::db::Db;
+use weir_tests::environment::unique;
 use weir_tests::kafka::{Kafka, Record};
 use weir_tests::worker::{Plan, Worker};
 
@@ -13,6 +14,8 @@ struct Bed {
     kafka: Kafka,
     db: Db,
     topic: String,
+    /// The pipeline's name, its own in each test: so is its consumer group.
+    name: String,
 }
 
 impl Bed {
@@ -20,18 +23,22 @@ impl Bed {
         let (kafka, db) = (Kafka::from_environment()?, Db::postgres("absent").await?);
         let topic = kafka.topic("absent", 1).await?;
         db.batch_execute(&format!("CREATE TABLE ticks ({columns})")).await?;
-        Ok(Bed { kafka, db, topic })
+        Ok(Bed { kafka, db, topic, name: unique("absent") })
     }
 
     fn plan(&self, more: &str) -> Result<Plan> {
-        let yaml = format!(
-            "name: ticks\ntopics: {}\nkey.converter: string\nvalue.converter: json\n\
+        Plan::run(self.kafka.brokers())?.pipeline(&self.name, &self.yaml(more))
+    }
+
+    fn yaml(&self, more: &str) -> String {
+        format!(
+            "name: {}\ntopics: {}\nkey.converter: string\nvalue.converter: json\n\
              value.converter.schemas.enable: false\nconsumer.override.auto.offset.reset: earliest\n\
              connector.class: TimescaleSink\nconnection.url: {}\ntable.name.format: ticks\n{more}",
+            self.name,
             self.topic,
             self.db.url()
-        );
-        Plan::run(self.kafka.brokers())?.pipeline("ticks", &yaml)
+        )
     }
 
     /// Sends `{"v":n}` for each number.
@@ -59,9 +66,9 @@ async fn a_column_whose_field_never_comes_fails_the_task_unless_it_may() -> Resu
     let worker = plan.start()?;
     worker.ready().await?;
     bed.holds(&worker, FIRST - 1).await?;
-    worker.tasks_are("ticks", "RUNNING").await?;
+    worker.tasks_are(&bed.name, "RUNNING").await?;
     bed.send(FIRST - 1..FIRST)?;
-    let status = worker.tasks_are("ticks", "FAILED").await?;
+    let status = worker.tasks_are(&bed.name, "FAILED").await?;
     let sentence = "none of the first 1000 records has a field \"tpyo\" for column \"tpyo\" of table public.ticks: list \
                     the fields to write in `fields`, or set `fields.missing: null`. Change the column, or convert the \
                     field with a transform.";
@@ -69,10 +76,10 @@ async fn a_column_whose_field_never_comes_fails_the_task_unless_it_may() -> Resu
     assert_eq!(bed.db.count("ticks").await?, FIRST - 1, "the flush in which it was noticed is not written");
     worker.stop().await?;
 
-    let worker = bed.plan("fields.missing: \"null\"\n")?.start()?;
+    let worker = plan.pipeline(&bed.name, &bed.yaml("fields.missing: \"null\"\n"))?.start()?;
     worker.ready().await?;
     bed.holds(&worker, FIRST).await?;
-    worker.tasks_are("ticks", "RUNNING").await?;
+    worker.tasks_are(&bed.name, "RUNNING").await?;
     worker.stop().await?;
     Ok(())
 }
@@ -93,7 +100,7 @@ async fn a_rare_field_is_not_asked_for_again_after_a_restart() -> Result<()> {
     let second = plan.start()?;
     second.ready().await?;
     bed.holds(&second, 3 * FIRST + 1).await?;
-    second.tasks_are("ticks", "RUNNING").await?;
+    second.tasks_are(&bed.name, "RUNNING").await?;
     second.stop().await?;
     Ok(())
 }
@@ -113,7 +120,7 @@ async fn tombstones_pass_plugins_by_and_are_no_rows() -> Result<()> {
     let worker = bed.plan(&format!("{stage}errors.tolerance: all\n"))?.start()?;
     worker.ready().await?;
     bed.holds(&worker, FIRST / 100).await?;
-    worker.tasks_are("ticks", "RUNNING").await?;
+    worker.tasks_are(&bed.name, "RUNNING").await?;
     let means = bed.db.rows("SELECT sma FROM ticks ORDER BY v LIMIT 3").await?.concat();
     assert_eq!(means, [None, Some("150".to_owned()), Some("250".to_owned())], "no tombstone is in a window");
     let recorded = "SELECT count(*), min(detail) FROM weir.decision WHERE kind = 'refused'";

@@ -8,11 +8,9 @@ mod servers;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use weir_tests::db::Db;
+use weir_tests::environment::unique;
 use weir_tests::kafka::{Kafka, Producer, Record};
 use weir_tests::worker::{Plan, Worker};
-
-/// The name of the pipeline that must keep running.
-const HEALTHY: &str = "healthy";
 
 /// The YAML of a pipeline from `topic` into `table` of `db`, unless `more` names another database.
 fn pipeline(name: &str, topic: &str, db: &Db, table: &str, more: &str) -> String {
@@ -30,6 +28,8 @@ struct Bed {
     kafka: Kafka,
     db: Db,
     producer: Producer,
+    /// The name of the pipeline that must keep running, its own in each test: so is its consumer group.
+    healthy: String,
     healthy_topic: String,
     beats: i64,
 }
@@ -39,13 +39,13 @@ impl Bed {
         let (kafka, db) = (Kafka::from_environment()?, Db::postgres(hint).await?);
         let (producer, healthy_topic) = (kafka.producer()?, kafka.topic("healthy", 1).await?);
         db.batch_execute("CREATE TABLE healthy (beat int8)").await?;
-        Ok(Bed { kafka, db, producer, healthy_topic, beats: 0 })
+        Ok(Bed { kafka, db, producer, healthy: unique("healthy"), healthy_topic, beats: 0 })
     }
 
     /// A worker to start that has the healthy pipeline.
     fn plan(&self) -> Result<Plan> {
-        let yaml = pipeline(HEALTHY, &self.healthy_topic, &self.db, "healthy", "");
-        Plan::run(self.kafka.brokers())?.pipeline(HEALTHY, &yaml)
+        let yaml = pipeline(&self.healthy, &self.healthy_topic, &self.db, "healthy", "");
+        Plan::run(self.kafka.brokers())?.pipeline(&self.healthy, &yaml)
     }
 
     /// One more record for the healthy pipeline arrives in its table.

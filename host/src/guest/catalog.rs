@@ -113,13 +113,14 @@ impl Catalog {
     }
 
     fn missing(&self, id: &str, range: &str, versions: &[&str]) -> Error {
-        if let Some(refused) = self.refused.iter().find(|refused| versions.is_empty() && refused.is_named(id)) {
+        if !versions.is_empty() {
+            let message = format!("plugin {id} has no version within {range}; found: {}", versions.join(", "));
+            return Error::new(Kind::PluginMissing, message);
+        }
+        if let Some(refused) = self.refused.iter().find(|refused| refused.is_named(id)) {
             return refused.error.clone();
         }
-        let what = match versions {
-            [] => format!("transform type {id} is neither built in nor {}", self.found()),
-            versions => format!("plugin {id} has no version within {range}; found: {}", versions.join(", ")),
-        };
+        let what = format!("transform type {id} is neither built in nor {}", self.found());
         let refused: Vec<String> = self.refused.iter().map(|refused| refused.error.to_string()).collect();
         let message = if refused.is_empty() { what } else { format!("{what} (refused: {})", refused.join("; ")) };
         Error::new(Kind::PluginMissing, message)

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use weir_tests::environment::{PLUGINS, directory, variable};
 use weir_tests::worker::Plan;
 
-use super::{Bed, HEALTHY, told};
+use super::{Bed, told};
 
 /// Most that a verb may take.
 const VERB_MAX: Duration = Duration::from_secs(60);
@@ -25,14 +25,14 @@ struct Case {
 }
 
 /// `DIR` stands for the pipelines' folder, `PLUGINS` for that of the plugins.
-const CASES: [Case; 8] = [
+const CASES: [Case; 9] = [
     Case {
         file: "unknown-key",
         name: "unknown-key",
-        adds: "task.max: 2\ntabel.name.format: x\n",
+        adds: "task.max: 2\nerrors.tolerence: all\n",
         lines: &[
             "DIR/unknown-key.yaml:6: task.max: is no option; did you mean `tasks.max`?",
-            "DIR/unknown-key.yaml:7: tabel.name.format: is no option; did you mean `table.name.format`?",
+            "DIR/unknown-key.yaml:7: errors.tolerence: is no option; did you mean `errors.tolerance`?",
         ],
     },
     Case {
@@ -88,12 +88,23 @@ const CASES: [Case; 8] = [
     Case {
         file: "window-0",
         name: "window-0",
-        adds: "transforms:\n- name: avg\n  type: sma\n  window: 0\n  lateness: soon\n",
+        adds: "transforms:\n- name: avg\n  type: sma\n  value.field: v\n  window: 0\n",
         lines: &[
-            "DIR/window-0.yaml:8: transforms.avg.value.field: is required and takes a field's path; `weir plugin inspect \
+            "DIR/window-0.yaml:10: transforms.avg.window: takes a number of rows from 1 to 100000, or a duration such as \
+             250ms, 5s, 5m, 1h or 1d, not `0`; `weir plugin inspect PLUGINS/sma-1.0.0.wasm` shows what it takes",
+        ],
+    },
+    Case {
+        file: "settings",
+        name: "settings",
+        adds: "transforms:\n- name: avg\n  type: sma\n  windwo: 3\n",
+        lines: &[
+            "DIR/settings.yaml:8: transforms.avg.value.field: is required and takes a text that is not empty; `weir \
+             plugin inspect PLUGINS/sma-1.0.0.wasm` shows what it takes",
+            "DIR/settings.yaml:8: transforms.avg.window: is required and takes a number of rows from 1 to 100000, or a \
+             duration such as 250ms, 5s, 5m, 1h or 1d; `weir plugin inspect PLUGINS/sma-1.0.0.wasm` shows what it takes",
+            "DIR/settings.yaml:9: transforms.avg.windwo: is unknown; the nearest one is `window`; `weir plugin inspect \
              PLUGINS/sma-1.0.0.wasm` shows what it takes",
-            "DIR/window-0.yaml:9: transforms.avg.window: takes ; `weir plugin inspect PLUGINS/sma-1.0.0.wasm` shows what \
-             it takes",
         ],
     },
     Case {
@@ -171,7 +182,7 @@ async fn run_refuses_the_pipelines_of_bad_files_and_runs_the_others() -> Result<
     let files = plan.folder().join("pipelines");
     let worker = plan.start()?;
     worker.ready().await?;
-    worker.tasks_are(HEALTHY, "RUNNING").await?;
+    worker.tasks_are(&bed.healthy, "RUNNING").await?;
     for case in &CASES {
         let status = worker.status(case.name).await?;
         assert_eq!(status["connector"]["state"], "FAILED", "{}: {status}", case.file);
@@ -191,7 +202,7 @@ async fn run_refuses_the_pipelines_of_bad_files_and_runs_the_others() -> Result<
     assert_eq!(worker.stop().await?.status.code(), Some(0));
 
     // With nothing left to run, the mistakes are the worker's.
-    fs::remove_file(plan.pipeline_file(HEALTHY))?;
+    fs::remove_file(plan.pipeline_file(&bed.healthy))?;
     let ended = plan.flag("--rest", "127.0.0.1:0").finish(VERB_MAX).await?;
     assert_eq!(ended.status.code(), Some(64));
     let plain: Vec<String> =

@@ -6,7 +6,7 @@ use serde_json::Value;
 use weir_tests::kafka::Record;
 use weir_tests::worker::{Worker, free_port};
 
-use super::{Bed, HEALTHY, logged, pipeline, told};
+use super::{Bed, logged, pipeline, told};
 
 /// Something that is wrong beside the files.
 struct Case {
@@ -33,7 +33,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "listed_otherwise",
         columns: Some("v float8"),
-        adds: "fields: v:text\n",
+        adds: "auto.create: true\nfields: v:text\n",
         sentence: "column \"v\" of table public.listed_otherwise has type double precision, but `fields` lists it as \
                    text: change the column, or convert the field with a transform",
         hint: MISMATCH,
@@ -60,7 +60,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "wrong_password",
         columns: Some("v float8"),
-        adds: "connection.user: secured\nconnection.password: hunter2\n",
+        adds: "connection.url: postgres://secured@DATABASE\nconnection.password: hunter2\n",
         sentence: "connect to database DATABASE: password authentication failed for user \"secured\" (SQLSTATE 28P01)",
         hint: "Check the user and the password in `connection.url` and `connection.password`.",
         is_waited_for: false,
@@ -68,7 +68,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "no_password",
         columns: Some("v float8"),
-        adds: "connection.user: secured\n",
+        adds: "connection.url: postgres://secured@DATABASE\n",
         sentence: "connect to database DATABASE: invalid configuration: password missing",
         hint: "Check the user and the password in `connection.url` and `connection.password`.",
         is_waited_for: false,
@@ -146,7 +146,7 @@ async fn what_is_wrong_with_servers_costs_one_pipeline_and_is_told() -> Result<(
         bed.beat(&worker, case.name).await?;
     }
     assert!(worker.logs().with("hunter2").is_empty(), "a password is never told");
-    assert_eq!(worker.status(HEALTHY).await?["connector"]["state"], "RUNNING");
+    assert_eq!(worker.status(&bed.healthy).await?["connector"]["state"], "RUNNING");
 
     // What is waited for is taken up when it comes.
     bed.kafka.create(&absent, 1, &[]).await?;
