@@ -7,12 +7,11 @@ mod meter;
 mod stages;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    CounterVec, Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Counter, CounterVec, Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 pub use self::meter::{Meter, MeterKind, Meters};
@@ -65,6 +64,12 @@ pub struct PipelineMetrics {
     pub fenced: IntCounter,
     /// One batch through the chain, guests included.
     pub guest_seconds: Histogram,
+    /// Time at which records were processed, in seconds.
+    pub process_busy: Counter,
+    /// Time at which a flush was on its way to the database, in seconds.
+    pub commit_busy: Counter,
+    /// Time at which both was so, in seconds.
+    pub overlap: Counter,
 }
 
 /// The metrics of one lane.
@@ -115,12 +120,11 @@ impl Metrics {
             fenced: counter(&r, "weir_fenced_total", "Times another worker held a lane.", PIPELINE)?,
             guest_seconds: histogram(&r, "weir_chain_seconds", "One batch through the chain.", PIPELINE, &seconds)?,
             guest_memory: gauge(&r, "weir_guest_memory_bytes", "Linear memory of a lane's guests.", LANE)?,
-            busy_seconds: register(
+            busy_seconds: seconds_counter(
                 &r,
-                CounterVec::new(
-                    Opts::new("weir_stage_busy_seconds_total", "Time a stage worked."),
-                    &["pipeline", "stage"],
-                ),
+                "weir_stage_busy_seconds_total",
+                "Time at work: process, commit, and both at once (overlap).",
+                &["pipeline", "stage"],
             )?,
             stages: Stages::default(),
             memory: single(&r, "weir_memory_bytes", "Memory that the allocator holds.")?,
@@ -141,6 +145,9 @@ impl Metrics {
             commit_unknown: self.commit_unknown.with_label_values(&labels),
             fenced: self.fenced.with_label_values(&labels),
             guest_seconds: self.guest_seconds.with_label_values(&labels),
+            process_busy: self.busy_seconds.with_label_values(&[pipeline, "process"]),
+            commit_busy: self.busy_seconds.with_label_values(&[pipeline, "commit"]),
+            overlap: self.busy_seconds.with_label_values(&[pipeline, "overlap"]),
         }
     }
 
@@ -213,11 +220,6 @@ impl PipelineMetrics {
         }
         m.stages.forget_gauges(&self.pipeline, topic, &partition);
     }
-
-    /// Adds to the time that a stage (`process`, `commit`) was at work.
-    pub fn busy(&self, stage: &str, time: Duration) {
-        self.metrics.busy_seconds.with_label_values(&[self.pipeline.as_str(), stage]).inc_by(time.as_secs_f64());
-    }
 }
 
 /// Bytes that the allocator has handed out, for the whole process (C libraries included).
@@ -233,6 +235,10 @@ fn register<C: Collector + Clone + 'static>(registry: &Registry, made: prometheu
 
 fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
     register(registry, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+fn seconds_counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<CounterVec> {
+    register(registry, CounterVec::new(Opts::new(name, help), labels))
 }
 
 fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec> {

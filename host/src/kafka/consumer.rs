@@ -47,8 +47,7 @@ pub struct ReadError {
 /// The mark that tells weir's own group commits from those of whoever ran before it.
 pub const COMMIT_MARK: &str = "weir";
 
-/// What befalls the connection to one broker, which the client opens again by itself. Where no broker is left, it says
-/// so by another code.
+/// What befalls the connection to one broker.
 const PASSING: [RDKafkaErrorCode; 3] =
     [RDKafkaErrorCode::BrokerTransportFailure, RDKafkaErrorCode::Resolve, RDKafkaErrorCode::OperationTimedOut];
 
@@ -59,6 +58,8 @@ pub struct GroupContext {
     closing: AtomicBool,
     /// Set when a broker has answered a commit.
     heard: AtomicBool,
+    /// Why the last attempt to reach a broker failed.
+    reason: Mutex<Option<String>>,
     waker: Waker,
 }
 
@@ -71,6 +72,9 @@ impl std::fmt::Debug for GroupContext {
 impl ClientContext for GroupContext {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client");
+        if is_passing(&error) {
+            *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(essence(reason));
+        }
     }
 }
 
@@ -105,6 +109,17 @@ impl ConsumerContext for GroupContext {
     }
 }
 
+fn is_passing(error: &KafkaError) -> bool {
+    error.rdkafka_error_code().is_some_and(|code| PASSING.contains(&code))
+}
+
+/// The library's reason without the broker's name in front and the circumstances behind, which change from attempt to
+/// attempt: `HOST:PORT/bootstrap: Connect to … failed: Connection refused (after 0ms in state CONNECT)`.
+fn essence(reason: &str) -> String {
+    let reason = reason.split_once(": ").map_or(reason, |(_, reason)| reason);
+    reason.split(" (after ").next().unwrap_or(reason).to_owned()
+}
+
 /// Answers a revocation while the client closes: it would wait for the answer for ever.
 fn give_everything_back(consumer: &BaseConsumer<GroupContext>, cooperative: bool) {
     let answer = match consumer.assignment() {
@@ -121,9 +136,30 @@ fn give_everything_back(consumer: &BaseConsumer<GroupContext>, cooperative: bool
 pub struct Consumer {
     brokers: String,
     topics: Vec<String>,
+    /// Whether a broker has ever answered.
+    was_up: bool,
     queue: BulkQueue,
     client: ClientHandle,
-    started: Vec<(Lane, i64)>,
+    lanes: Vec<Held>,
+}
+
+/// A lane that the client fetches for us.
+#[derive(Debug, Clone)]
+struct Held {
+    lane: Lane,
+    /// The first offset that has not been read yet.
+    unread: i64,
+    reading: Reading,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// Records come.
+    On,
+    /// To be read from `unread` as soon as the client takes the order.
+    Seeking,
+    /// Stopped, but still ours: the client keeps it assigned and pauses it.
+    Paused,
 }
 
 /// The shared client, with a `Debug` that does not recurse into the library.
@@ -143,6 +179,7 @@ impl Consumer {
             events: Mutex::new(Vec::new()),
             closing: AtomicBool::new(false),
             heard: AtomicBool::new(false),
+            reason: Mutex::new(None),
             waker: Arc::clone(waker),
         };
         let mut client = BaseConsumer::from_config_and_context(&settings.client_config(), context)
@@ -154,7 +191,7 @@ impl Consumer {
         let topics: Vec<&str> = settings.topics.iter().map(String::as_str).collect();
         client.subscribe(&topics).map_err(|e| failure("subscribe", e))?;
         let (brokers, topics) = (settings.bootstrap_servers.clone(), settings.topics.clone());
-        Ok(Consumer { brokers, topics, queue, client: ClientHandle(client), started: Vec::new() })
+        Ok(Consumer { brokers, topics, was_up: false, queue, client: ClientHandle(client), lanes: Vec::new() })
     }
 
     /// Serves the client: returns what the group decided since the last call, and what went wrong.
@@ -165,15 +202,20 @@ impl Consumer {
         while let Some(result) = self.client.0.poll(Duration::ZERO) {
             match result {
                 Ok(message) => stray.push(Lane::new(message.topic(), message.partition())),
-                Err(error) if error.rdkafka_error_code().is_some_and(|code| PASSING.contains(&code)) => {
-                    tracing::debug!(%error, "kafka client");
+                // One connection, which the client opens again by itself; until any was there it is all that is told.
+                Err(error) if self.was_up && is_passing(&error) => tracing::debug!(%error, "kafka client"),
+                Err(error) => {
+                    let told = self.told(&error);
+                    self.was_up |= told.kind() != Kind::BrokerUnreachable;
+                    errors.push(ReadError { lane: None, error: told });
                 }
-                Err(error) => errors.push(ReadError { lane: None, error: self.told(&error) }),
             }
         }
-        errors.extend(stray.iter().filter_map(|lane| self.restart(lane).err()));
+        self.forward_again(&stray);
+        self.seek();
         let context = self.client.0.client().context();
         let events = std::mem::take(&mut *context.events.lock().unwrap_or_else(PoisonError::into_inner));
+        self.was_up |= !events.is_empty();
         (events, errors)
     }
 
@@ -183,8 +225,11 @@ impl Consumer {
         let code = error.rdkafka_error_code();
         let kind = code.map_or(Kind::BrokerUnreachable, kind_of);
         let sentence = match (kind, self.topics.len()) {
-            (Kind::BrokerUnreachable, _) if code == Some(RDKafkaErrorCode::AllBrokersDown) => {
-                format!("none of the brokers {} answers", self.brokers)
+            _ if is_passing(error) || code == Some(RDKafkaErrorCode::AllBrokersDown) => {
+                let context = self.client.0.client().context();
+                let reason = context.reason.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+                format!("no broker of {} answers{reason}", self.brokers)
             }
             (Kind::TopicMissing, 1) => format!("topic {topics} does not exist"),
             (Kind::TopicMissing, _) => format!("one of the topics {topics} does not exist"),
@@ -200,61 +245,86 @@ impl Consumer {
 
     /// Begins to read a lane at an offset.
     pub fn start(&mut self, lane: &Lane, offset: i64) -> Result<()> {
+        if let Some(held) = self.lanes.iter_mut().find(|held| held.lane == *lane) {
+            // To unassign it and assign it anew would let the end of the old assignment undo the new one's
+            // forwarding to our queue.
+            (held.unread, held.reading) = (offset, Reading::Seeking);
+            self.seek();
+            return Ok(());
+        }
         self.queue.forward(lane);
-        self.started.retain(|(l, _)| l != lane);
-        self.started.push((lane.clone(), offset));
-        let answer = if self.is_cooperative() {
-            self.client.0.incremental_assign(&list(std::slice::from_ref(&(lane.clone(), offset)))?)
-        } else {
-            self.client.0.assign(&list(&self.started)?)
-        };
-        answer.map_err(|e| failure(format!("start reading {lane} at offset {offset}"), e))
+        let held = Held { lane: lane.clone(), unread: offset, reading: Reading::On };
+        self.lanes.push(held.clone());
+        self.assign(held).map_err(|e| failure(format!("start reading {lane} at offset {offset}"), e))
     }
 
-    /// Reads a lane again from its first unread offset. A record that came by the client's own queue shows that
-    /// the lane is no longer forwarded to ours: ending an earlier assignment takes its time, and may undo what
-    /// was set up for the next one meanwhile.
-    fn restart(&mut self, lane: &Lane) -> Result<(), ReadError> {
-        let Some((_, unread)) = self.started.iter().find(|(started, _)| started == lane).cloned() else {
-            return Ok(());
-        };
-        let again = self.stop(std::slice::from_ref(lane), false).and_then(|()| self.start(lane, unread));
-        again.map_err(|error| ReadError { lane: Some(lane.clone()), error })
+    /// Lets the lanes that wait for it be read from their first unread offset. The client takes the order once
+    /// it fetches the lane; until then it is tried again at each [`Consumer::serve`].
+    fn seek(&mut self) {
+        for held in self.lanes.iter_mut().filter(|held| held.reading == Reading::Seeking) {
+            match reposition(&self.client.0, held) {
+                Ok(()) => held.reading = Reading::On,
+                Err(error) => tracing::debug!(%error, lane = %held.lane, "the lane cannot be repositioned yet"),
+            }
+        }
+    }
+
+    /// Reads lanes again of which a record came by the client's own queue, which shows that they are no longer
+    /// forwarded to ours.
+    fn forward_again(&mut self, lanes: &[Lane]) {
+        for held in self.lanes.iter_mut().filter(|held| held.reading == Reading::On && lanes.contains(&held.lane)) {
+            self.queue.forward(&held.lane);
+            held.reading = Reading::Seeking;
+        }
     }
 
     /// Ends reading of lanes. With `revoked`, this also answers the group's revocation.
     pub fn stop(&mut self, lanes: &[Lane], revoked: bool) -> Result<()> {
-        let (stopped, kept) = std::mem::take(&mut self.started).into_iter().partition(|(l, _)| lanes.contains(l));
-        let stopped: Vec<(Lane, i64)> = stopped;
-        self.started = kept;
-        if stopped.is_empty() && !revoked {
-            return Ok(());
+        if !revoked {
+            return self.pause(lanes);
         }
-        let answer = if self.is_cooperative() {
-            self.client.0.incremental_unassign(&list(&stopped)?)
-        } else {
-            self.client.0.unassign()
-        };
-        answer.map_err(|e| failure("stop reading", e))
+        let stopped: Vec<Held> = self.lanes.extract_if(.., |held| lanes.contains(&held.lane)).collect();
+        self.unassign(&stopped).map_err(|e| failure("stop reading", e))
     }
 
-    /// Notes how far a lane has been read, for a protocol that assigns everything anew.
-    fn advanced(&mut self, lane: &Lane, offset: i64) {
-        if let Some((_, at)) = self.started.iter_mut().find(|(l, _)| l == lane) {
-            *at = offset;
+    fn assign(&self, added: Held) -> KafkaResult<()> {
+        if self.is_cooperative() {
+            self.client.0.incremental_assign(&positions(&[added])?)
+        } else {
+            self.client.0.assign(&positions(&self.lanes)?)
         }
+    }
+
+    fn unassign(&self, removed: &[Held]) -> KafkaResult<()> {
+        if self.is_cooperative() {
+            self.client.0.incremental_unassign(&positions(removed)?)
+        } else {
+            self.client.0.unassign()
+        }
+    }
+
+    fn pause(&mut self, lanes: &[Lane]) -> Result<()> {
+        let mut paused = Vec::new();
+        for held in self.lanes.iter_mut().filter(|held| lanes.contains(&held.lane)) {
+            held.reading = Reading::Paused;
+            paused.push(held.clone());
+        }
+        let answer = positions(&paused).and_then(|paused| self.client.0.pause(&paused));
+        answer.map_err(|e| failure("pause reading", e))
     }
 
     /// Takes up to `rows_max` records that are there already, in runs of one lane each.
     pub fn read(&mut self, rows_max: usize) -> (Vec<Origin>, Vec<ReadError>) {
         let (runs, faults) = self.queue.read(rows_max);
         // What was still queued of a lane that has been given back belongs to its next owner.
-        let runs: Vec<Origin> =
-            runs.into_iter().filter(|run| self.started.iter().any(|(lane, _)| *lane == run.lane)).collect();
-        for run in &runs {
-            self.advanced(&run.lane, run.next_offset);
-        }
+        let runs = runs.into_iter().filter(|run| self.advance(run)).collect();
         (runs, faults.into_iter().map(read_error).collect())
+    }
+
+    /// Notes how far a lane has been read; false where it is not to be read.
+    fn advance(&mut self, run: &Origin) -> bool {
+        let held = self.lanes.iter_mut().find(|held| held.lane == run.lane && held.reading == Reading::On);
+        held.map(|held| held.unread = run.next_offset).is_some()
     }
 
     /// Tells the group how far the sink stands, for lag tools; nobody resumes from it.
@@ -290,11 +360,22 @@ impl Drop for Consumer {
     }
 }
 
-fn list(lanes: &[(Lane, i64)]) -> Result<TopicPartitionList> {
+/// How long the client may take to carry out an order that asks nobody else.
+const ORDER_MAX: Duration = Duration::from_secs(1);
+
+/// Drops what has been fetched of a lane and fetches from its first unread offset.
+fn reposition(client: &BaseConsumer<GroupContext>, held: &Held) -> KafkaResult<()> {
+    let lane = positions(std::slice::from_ref(held))?;
+    for answer in client.seek_partitions(lane.clone(), ORDER_MAX)?.elements() {
+        answer.error()?;
+    }
+    client.resume(&lane)
+}
+
+fn positions(lanes: &[Held]) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
-    for (lane, offset) in lanes {
-        list.add_partition_offset(&lane.topic, lane.partition, Offset::Offset(*offset))
-            .map_err(|e| failure(format!("name {lane}"), e))?;
+    for held in lanes {
+        list.add_partition_offset(&held.lane.topic, held.lane.partition, Offset::Offset(held.unread))?;
     }
     Ok(list)
 }

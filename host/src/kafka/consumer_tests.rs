@@ -112,3 +112,28 @@ fn check(run: &Origin) {
         assert_eq!(run.headers(row), [("h", Some(b"1".as_slice())), ("n", None)]);
     }
 }
+
+#[test]
+fn a_lane_can_be_stopped_and_started_elsewhere() {
+    let broker = EmbeddedBroker::start("t", 2).unwrap();
+    produce(&broker);
+    let (mut consumer, woken) = consumer(&broker);
+    let lane = Lane::new("t", 1);
+    let mut first = Vec::new();
+    until(&mut consumer, &woken, |consumer, events, runs| {
+        for _ in events {
+            consumer.start(&lane, 1_200).unwrap();
+        }
+        first.extend(runs.iter().flat_map(|run| run.offsets.to_vec()));
+        first.len() == 300
+    });
+    consumer.stop(std::slice::from_ref(&lane), false).unwrap();
+    consumer.start(&lane, 1_490).unwrap();
+    let mut again = Vec::new();
+    until(&mut consumer, &woken, |_, _, runs| {
+        again.extend(runs.iter().flat_map(|run| run.offsets.to_vec()));
+        again.len() == 10
+    });
+    assert_eq!(again, (1_490..1_500).collect::<Vec<_>>());
+    assert_eq!(consumer.cached_end(&lane), Some(1_500));
+}

@@ -177,6 +177,8 @@ struct Task {
     failure: Option<Error>,
     reported_at: Duration,
     served_at: Duration,
+    /// What the thread had worked, in seconds, when the last flush was handed over.
+    busy_at_write: f64,
 }
 
 /// The parts of a [`Spec`] that stay with the thread.
@@ -203,6 +205,7 @@ impl Task {
         let probe = (spec.chain)(None)?;
         let machine = Machine::new(machine::Settings { stateful: probe.is_stateful(), ..spec.machine });
         let consumer = Consumer::new(&spec.consumer, &waker)?;
+        tracing::info!(pipeline = spec.pipeline, task = spec.number, ?topics, "polling");
         let (requests, received) = async_mpsc::channel(64);
         let (abandon, abandoned) = watch::channel(false);
         let committer = Committer {
@@ -244,6 +247,7 @@ impl Task {
             failure: None,
             reported_at: Duration::ZERO,
             served_at: Duration::ZERO,
+            busy_at_write: 0.0,
         };
         for topic in topics {
             task.prepare(topic, None);
@@ -334,7 +338,10 @@ impl Task {
             Action::FindStarts { asked, lanes } => self.find_starts(asked, lanes),
             Action::Start(claim) => return self.start(claim),
             Action::Stop { lanes, revoked } => return self.stop(&lanes, revoked),
-            Action::Write(flush, claims) => self.send(Request::Write(flush, claims)),
+            Action::Write(flush, claims) => {
+                self.busy_at_write = self.spec.metrics.process_busy.get();
+                self.send(Request::Write(flush, claims));
+            }
             Action::Fail(error) => self.failure = Some(error),
             Action::End => {}
         }
@@ -460,7 +467,7 @@ impl Task {
             self.on(Event::Tick)?;
         }
         let worked = self.spec.clock.elapsed().saturating_sub(began);
-        self.spec.metrics.busy("process", worked);
+        self.spec.metrics.process_busy.inc_by(worked.as_secs_f64());
         Ok(more)
     }
 
@@ -512,7 +519,9 @@ impl Task {
 
     fn note_written(&mut self, report: &Report, took: Duration) {
         let metrics = &self.spec.metrics;
-        metrics.busy("commit", took);
+        metrics.commit_busy.inc_by(took.as_secs_f64());
+        let meanwhile = metrics.process_busy.get() - self.busy_at_write;
+        metrics.overlap.inc_by(meanwhile.min(took.as_secs_f64()));
         metrics.commit_unknown.inc_by(u64::from(report.unknown));
         let mut rows = 0;
         for (segment, claim, fate) in &report.segments {

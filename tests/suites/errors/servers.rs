@@ -77,7 +77,7 @@ const CASES: [Case; 9] = [
         name: "broker_down",
         columns: Some("v float8"),
         adds: "bootstrap.servers: NOBODY\n",
-        sentence: "none of the brokers NOBODY answers",
+        sentence: "no broker of NOBODY answers: Connect to ipv4#NOBODY failed: Connection refused",
         hint: "Check `bootstrap.servers` and that the broker runs; weir keeps trying.",
         is_waited_for: true,
     },

@@ -1,0 +1,155 @@
+//! How fresh the table is: from produce to commit at 10 000 records/s, beside a bare commit; how long a worker takes
+//! from exec to its first poll; how much memory it holds when idle.
+#![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
+
+mod measure;
+mod ticks;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use weir_tests::db::Db;
+use weir_tests::kafka::{Kafka, Record};
+use weir_tests::worker::{Plan, Worker};
+
+use self::measure::{Arguments, median, quantile};
+
+const PARTITIONS: i32 = 4;
+const SYMBOLS: u64 = 1_000;
+const PER_S: u64 = 10_000;
+/// Records are sent in bundles of one such step.
+const STEP: Duration = Duration::from_millis(1);
+const BARE_COMMITS: usize = 2_000;
+const IDLE: Duration = Duration::from_secs(30);
+const NAME: &str = "fresh";
+
+fn pipeline(db: &Db, topic: &str) -> String {
+    format!(
+        "name: {NAME}\ntopics: {topic}\nkey.converter: string\nvalue.converter: json\n\
+         value.converter.schemas.enable: false\n\
+         transforms:\n\
+         \x20 - {{name: time, type: TimestampConverter, field: ts, target.type: Timestamp}}\n\
+         \x20 - {{name: sma, type: sma, key.field: symbol, value.field: price, window: 50}}\n\
+         connector.class: TimescaleSink\nconnection.url: {}\ntable.name.format: {NAME}\n\
+         consumer.override.auto.offset.reset: earliest\n",
+        db.url()
+    )
+}
+
+/// From exec until the worker polls the broker, in milliseconds; the worker goes on.
+async fn started(plan: &Plan) -> Result<(Worker, f64)> {
+    let begun = Instant::now();
+    let worker = plan.start()?;
+    while worker.logs().with("polling").is_empty() {
+        ensure!(begun.elapsed() < Duration::from_secs(30), "the worker does not poll:\n{}", worker.logs().tail(20));
+        tokio::time::sleep(Duration::from_micros(500)).await;
+    }
+    Ok((worker, begun.elapsed().as_secs_f64() * 1e3))
+}
+
+/// Milliseconds of transactions that insert one row, rising.
+async fn bare_commits(db: &Db) -> Result<Vec<f64>> {
+    db.batch_execute("CREATE TABLE bare (x int8)").await?;
+    let insert = db.prepare("INSERT INTO bare VALUES ($1)").await?;
+    let mut took = Vec::with_capacity(BARE_COMMITS);
+    for number in 0..BARE_COMMITS {
+        let begun = Instant::now();
+        db.execute(&insert, &[&(number as i64)]).await?;
+        took.push(begun.elapsed().as_secs_f64() * 1e3);
+    }
+    took.sort_by(f64::total_cmp);
+    Ok(took)
+}
+
+/// Sends at an even pace; each record's timestamp is the instant at which it is handed to the client.
+fn produce(kafka: &Kafka, topic: &str, records: u64) -> Result<()> {
+    let producer = kafka.producer_with(&[("linger.ms", "0"), ("acks", "1")])?;
+    let begun = Instant::now();
+    for number in 0..records {
+        let due = STEP * u32::try_from(number * 1_000 / PER_S)?;
+        std::thread::sleep(due.saturating_sub(begun.elapsed()));
+        let (symbol, json) = ticks::tick(number, SYMBOLS);
+        producer.send(topic, &Record::new(&json).key(&symbol))?;
+    }
+    producer.flush()
+}
+
+/// A quantile of a histogram on the metrics page, in milliseconds, evenly spread within its bucket.
+fn histogram_ms(page: &str, name: &str, q: f64) -> Result<f64> {
+    let bucket = |line: &str| {
+        let rest = line.strip_prefix(name)?.strip_prefix("_bucket{")?;
+        let (_, rest) = rest.split_once("le=\"")?;
+        let (bound, rest) = rest.split_once('"')?;
+        Some((bound.parse::<f64>().ok()?, rest.rsplit_once(' ')?.1.parse::<f64>().ok()?))
+    };
+    let buckets: Vec<(f64, f64)> = page.lines().filter_map(bucket).collect();
+    let wanted = buckets.last().context("an empty histogram")?.1 * q;
+    let (mut low, mut below) = (0.0, 0.0);
+    for (bound, count) in buckets {
+        if count >= wanted {
+            return Ok((low + (bound - low) * (wanted - below) / (count - below).max(1.0)) * 1e3);
+        }
+        (low, below) = (bound, count);
+    }
+    Ok(f64::INFINITY)
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = Arguments::of("latency", 60 * PER_S)?;
+    let (kafka, db) = (Kafka::from_environment()?, Db::postgres("fresh").await?);
+    let topic = kafka.topic("fresh", PARTITIONS).await?;
+    let columns = "symbol text, ts timestamptz NOT NULL, price float8, volume int8, sma float8";
+    db.batch_execute(&format!("CREATE TABLE {NAME} ({columns})")).await?;
+    let plan = Plan::run(kafka.brokers())?.pipeline(NAME, &pipeline(&db, &topic))?;
+    let bare = bare_commits(&db).await?;
+
+    // The first start fills the code cache.
+    started(&plan).await?.0.stop().await?;
+    let mut starts = Vec::new();
+    for _ in 0..arguments.rounds {
+        let (worker, ms) = started(&plan).await?;
+        worker.tasks_are(NAME, "RUNNING").await?;
+        worker.stop().await?;
+        starts.push(ms);
+    }
+    let (worker, _) = started(&plan).await?;
+    let claimed = async || Ok(ensure!(worker.logs().with("lane claimed").len() == PARTITIONS as usize, "not claimed"));
+    worker.until("all lanes claimed", claimed).await?;
+    eprintln!("idle for {IDLE:?}");
+    tokio::time::sleep(IDLE).await;
+    let idle_mb = worker.rss_bytes()? as f64 / f64::from(1 << 20);
+    eprintln!("{PER_S} records/s for {} s", arguments.records / PER_S);
+    produce(&kafka, &topic, arguments.records)?;
+    let arrived = async || Ok(ensure!(db.count(NAME).await? == arguments.records as i64, "not all has arrived"));
+    worker.until("all rows", arrived).await?;
+    let page = worker.get("/metrics").await?.body;
+    let latency = |q| histogram_ms(&page, "weir_latency_seconds", q);
+    let (p50, p99) = (latency(0.5)?, latency(0.99)?);
+    worker.stop().await?;
+
+    let (bare_p50, bare_p99) = (quantile(&bare, 0.5), quantile(&bare, 0.99));
+    let start = median(starts.iter().copied());
+    println!("{} records at {PER_S}/s, exactly once, 4 lanes in one task", arguments.records);
+    println!("                          p50          p99");
+    println!("  produce to commit  {p50:>7.1} ms   {p99:>7.1} ms");
+    println!("  bare commit        {bare_p50:>7.2} ms   {bare_p99:>7.2} ms   (one row, same server)");
+    println!("  multiple           {:>7.1}      {:>7.1}", p50 / bare_p50, p99 / bare_p99);
+    println!("exec to first poll   {start:>7.0} ms   (median of {}, warm code cache)", starts.len());
+    println!("idle memory          {idle_mb:>7.1} MB   (one pipeline, {PARTITIONS} lanes claimed, after {IDLE:?})");
+    println!(
+        "{}",
+        serde_json::json!({
+            "bench": "latency",
+            "records": arguments.records,
+            "records_per_s": PER_S,
+            "p50_ms": (p50 * 10.0).round() / 10.0,
+            "p99_ms": (p99 * 10.0).round() / 10.0,
+            "bare_commit_p50_ms": (bare_p50 * 100.0).round() / 100.0,
+            "multiple_p50": (p50 / bare_p50 * 10.0).round() / 10.0,
+            "start_ms": start.round(),
+            "idle_rss_mb": (idle_mb * 10.0).round() / 10.0,
+        })
+    );
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! What the benches measure with: CPU clocks, what the kernel tells of processes, medians.
+#![allow(dead_code, reason = "each bench takes what it needs")]
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+/// Clock ticks of `/proc/PID/stat` per second: fixed in the kernel's interface to programs.
+const TICKS_PER_S: u64 = 100;
+
+/// What every bench is told.
+pub struct Arguments {
+    /// Records of one round.
+    pub records: u64,
+    /// Rounds; figures are their medians.
+    pub rounds: usize,
+    /// A database other than the test bed's.
+    pub database_url: Option<String>,
+}
+
+impl Arguments {
+    /// Reads `--records N`, `--rounds N` and `--database-url URL`.
+    pub fn of(bench: &str, records: u64) -> Result<Arguments> {
+        let mut arguments = Arguments { records, rounds: 5, database_url: None };
+        let mut given = std::env::args().skip(1).filter(|argument| argument != "--bench");
+        while let Some(name) = given.next() {
+            let value = given.next().with_context(|| format!("{name} has no value"))?;
+            match name.as_str() {
+                "--records" => arguments.records = value.replace('_', "").parse()?,
+                "--rounds" => arguments.rounds = value.parse()?,
+                "--database-url" => arguments.database_url = Some(value),
+                _ => bail!("{bench} has no flag {name}: it takes --records, --rounds and --database-url"),
+            }
+        }
+        Ok(arguments)
+    }
+}
+
+/// The middle of the values; the mean of the two middle ones where they are even.
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let (low, high) = (values.len().saturating_sub(1) / 2, values.len() / 2);
+    match (values.get(low), values.get(high)) {
+        (Some(low), Some(high)) => f64::midpoint(*low, *high),
+        _ => f64::NAN,
+    }
+}
+
+/// A quantile of rising values.
+pub fn quantile(rising: &[f64], q: f64) -> f64 {
+    let at = (rising.len().saturating_sub(1) as f64 * q).round() as usize;
+    rising.get(at).copied().unwrap_or(f64::NAN)
+}
+
+/// CPU time of this thread so far, in nanoseconds.
+pub fn thread_cpu_ns() -> u64 {
+    cpu_time::ThreadTime::now().as_duration().as_nanos() as u64
+}
+
+/// Most resident memory of this process so far, in bytes.
+pub fn peak_rss_bytes() -> Result<u64> {
+    Process::named("this process", std::process::id()).peak_rss_bytes()
+}
+
+/// A process as the kernel sees it.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// What it is called in the table.
+    pub name: &'static str,
+    id: u32,
+}
+
+impl Process {
+    /// The process of an id.
+    pub fn named(name: &'static str, id: u32) -> Process {
+        Process { name, id }
+    }
+
+    /// The oldest process whose command line holds all the words.
+    pub fn find(name: &'static str, words: &[&str]) -> Result<Process> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc")? {
+            let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+            // It may have ended meanwhile.
+            let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            if words.iter().all(|word| line.contains(word)) {
+                found.push(id);
+            }
+        }
+        let id = found.into_iter().min().with_context(|| format!("no process of {name} is running"))?;
+        Ok(Process { name, id })
+    }
+
+    /// CPU time of it and of its children that have ended, and of those that run.
+    pub fn cpu(&self) -> Result<Duration> {
+        let mut ticks = self.ticks(4)?;
+        for entry in fs::read_dir("/proc")? {
+            let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+            let child = Process { name: self.name, id };
+            if child.fields().is_ok_and(|fields| fields.get(1) == Some(&u64::from(self.id))) {
+                ticks += child.ticks(2).unwrap_or(0);
+            }
+        }
+        Ok(Duration::from_millis(ticks * 1_000 / TICKS_PER_S))
+    }
+
+    /// The first `count` of utime, stime, cutime and cstime.
+    fn ticks(&self, count: usize) -> Result<u64> {
+        Ok(self.fields()?.iter().skip(11).take(count).sum())
+    }
+
+    /// The fields of `/proc/PID/stat` after the name; the state counts as 0.
+    fn fields(&self) -> Result<Vec<u64>> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id))?;
+        let (_, after) = stat.rsplit_once(") ").context("a name in brackets")?;
+        Ok(after.split(' ').map(|field| field.trim().parse().unwrap_or(0)).collect())
+    }
+
+    /// Most resident memory so far, in bytes.
+    pub fn peak_rss_bytes(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel tells no VmHWM")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    }
+}
