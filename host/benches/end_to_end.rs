@@ -130,7 +130,10 @@ impl Bench {
         let name = format!("ticks_{number}");
         let servers_before = self.servers_cpu()?;
         let worker = self.start(&name, &self.topic).await?;
-        let claimed = async || Ok(ensure!(worker.logs().tail(50).contains("lane claimed"), "no lane is claimed"));
+        let claimed = async || {
+            ensure!(!worker.logs().with("lane claimed").is_empty(), "no lane is claimed");
+            Ok(())
+        };
         worker.until("a claimed lane", claimed).await?;
         let begun = Instant::now();
         self.committed(&worker, &name, self.records).await?;
@@ -149,7 +152,11 @@ impl Bench {
             overlap_s: busy("overlap").await?,
             took_s,
             rows_per_flush: rows_per_flush(&worker, &name).await?,
-            servers_s: servers_after.iter().zip(&servers_before).map(|(a, b)| (*a - *b).as_secs_f64()).collect(),
+            servers_s: servers_after
+                .iter()
+                .zip(&servers_before)
+                .map(|(after, before)| after.saturating_sub(*before).as_secs_f64())
+                .collect(),
         };
         worker.stop().await?;
         ensure!(self.db.count(&name).await? == self.records as i64, "every record is a row");

@@ -114,14 +114,20 @@ async fn main() -> Result<()> {
         starts.push(ms);
     }
     let (worker, _) = started(&plan).await?;
-    let claimed = async || Ok(ensure!(worker.logs().with("lane claimed").len() == PARTITIONS as usize, "not claimed"));
+    let claimed = async || {
+        ensure!(worker.logs().with("lane claimed").len() == PARTITIONS as usize, "not all lanes are claimed");
+        Ok(())
+    };
     worker.until("all lanes claimed", claimed).await?;
     eprintln!("idle for {IDLE:?}");
     tokio::time::sleep(IDLE).await;
     let idle_mb = worker.rss_bytes()? as f64 / f64::from(1 << 20);
     eprintln!("{PER_S} records/s for {} s", arguments.records / PER_S);
     produce(&kafka, &topic, arguments.records)?;
-    let arrived = async || Ok(ensure!(db.count(NAME).await? == arguments.records as i64, "not all has arrived"));
+    let arrived = async || {
+        ensure!(db.count(NAME).await? == arguments.records as i64, "not all has arrived");
+        Ok(())
+    };
     worker.until("all rows", arrived).await?;
     let page = worker.get("/metrics").await?.body;
     let latency = |q| histogram_ms(&page, "weir_latency_seconds", q);

@@ -1,6 +1,8 @@
 //! Builds every part, starts and drains them in order. The only place that knows all the real ones: what a
 //! pipeline file names becomes a converter, a chain and a sink here.
 
+pub mod plugins;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,15 +14,15 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::config::Problem;
-use crate::config::pipeline::{Pipeline, Sink as SinkConfig, Transform as TransformConfig};
+use crate::config::files::CheckedFile;
+use crate::config::pipeline::{Pipeline, Sink as SinkConfig};
 use crate::config::worker::Worker as Settings;
 use crate::convert;
 use crate::error::{Error, Kind, Result};
-use crate::guest::{Catalog, Compiler, Engine, Meters, Setup};
+use crate::guest::Catalog;
 use crate::kafka::ConsumerSettings;
 use crate::limits::{FLUSH_BYTES_MAX, FLUSH_ROWS_MAX, IDLE_BYTES};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Stage};
 use crate::record::Lane;
 use crate::rest::{self, Surface};
 use crate::sink::Sink;
@@ -30,8 +32,7 @@ use crate::task::machine;
 use crate::task::status::SharedStatus;
 use crate::task::writer::Tolerance;
 use crate::task::{ChainFactory, Spec};
-use crate::transform::plugin::PluginTransform;
-use crate::transform::{Chain, Transform, timestamp_converter};
+use crate::transform::Chain;
 use crate::worker::{SharedWorker, TaskBuilder, Worker};
 
 /// The parts that tasks are built from.
@@ -39,7 +40,6 @@ use crate::worker::{SharedWorker, TaskBuilder, Worker};
 pub struct Parts {
     catalog: Catalog,
     metrics: Arc<Metrics>,
-    meters: Arc<Meters>,
     bootstrap_servers: String,
     worker: String,
     task_bytes: usize,
@@ -59,8 +59,13 @@ pub struct App {
 
 impl App {
     /// Starts the worker: plugins, REST, then the pipelines. `compiler` is the program that compiles plugins in a
-    /// child process; None compiles here.
-    pub fn start(settings: &Settings, pipelines: Vec<Pipeline>, compiler: Option<PathBuf>) -> Result<App> {
+    /// child process; None compiles here. `load` gives, once the plugins are known, the pipelines to run and the files
+    /// that are refused: those are told in log and status, and the others run.
+    pub fn start(
+        settings: &Settings,
+        compiler: Option<PathBuf>,
+        load: impl FnOnce(&Catalog) -> Result<(Vec<Pipeline>, Vec<CheckedFile>)>,
+    ) -> Result<App> {
         let runtime = runtime()?;
         let metrics = Metrics::new()?;
         let id = worker_id(settings);
@@ -68,10 +73,11 @@ impl App {
         let (ready, is_ready) = watch::channel(false);
         let listener = runtime.block_on(rest::bind(address(&settings.rest)?))?;
         let bound = listener.local_addr().map_err(|e| Error::caused(Kind::Internal, "read the address of REST", e))?;
+        let catalog = plugins::catalog(settings, compiler)?;
+        let (pipelines, refused) = load(&catalog)?;
         let parts = Parts {
-            catalog: catalog(settings, compiler)?,
+            catalog,
             metrics: Arc::clone(&metrics),
-            meters: Arc::default(),
             bootstrap_servers: settings.bootstrap_servers.clone(),
             worker: id,
             task_bytes: task_bytes(settings.memory_bytes, &pipelines),
@@ -89,6 +95,7 @@ impl App {
         for pipeline in pipelines {
             worker.start(pipeline);
         }
+        refuse(&worker, refused);
         // The channel only closes when the surface is gone.
         let _ = ready.send(true);
         tracing::info!(rest = %bound, "worker started");
@@ -136,6 +143,18 @@ impl App {
     }
 }
 
+/// Shows the pipelines of refused files: a log line for each mistake, and FAILED with all of them in status.
+fn refuse(worker: &Worker, refused: Vec<CheckedFile>) {
+    for file in refused {
+        let name = file.name();
+        for problem in file.report() {
+            tracing::error!(pipeline = name, file = %file.path.display(), "pipeline refused: {problem}");
+        }
+        let error = file.error();
+        worker.refuse(name, file.raw, error);
+    }
+}
+
 async fn signal() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
@@ -156,22 +175,6 @@ fn address(text: &str) -> Result<SocketAddr> {
     use std::net::ToSocketAddrs as _;
     let found = text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
     found.ok_or_else(|| Error::new(Kind::Config, format!("`{text}` is no address to listen on (HOST:PORT)")))
-}
-
-/// The plugins in the directories, compiled.
-pub fn catalog(settings: &Settings, compiler: Option<PathBuf>) -> Result<Catalog> {
-    let cache = settings.state.as_ref().map(|state| state.join("cache"));
-    let compiler = Compiler::new(Engine::new()?, compiler, cache.as_deref());
-    let directories: Vec<PathBuf> = settings.plugins.iter().filter(|dir| dir.is_dir()).cloned().collect();
-    let catalog = Catalog::scan(&compiler, &directories);
-    for plugin in catalog.plugins() {
-        let manifest = plugin.manifest();
-        tracing::info!(plugin = manifest.id, version = %manifest.version, file = %plugin.file().display(), "plugin found");
-    }
-    for refused in catalog.refused() {
-        tracing::warn!(file = %refused.file.display(), "plugin refused: {}", refused.error);
-    }
-    Ok(catalog)
 }
 
 /// What each task may use of the worker's budget. First comes what a worker takes that has nothing to do, and a part for
@@ -250,40 +253,25 @@ impl Parts {
 
     /// Finds each stage's plugin once; a lane's chain is then made of fresh guests.
     fn chains(&self, pipeline: &Pipeline) -> Result<ChainFactory> {
-        let makers: Vec<StageMaker> = pipeline
-            .transforms
-            .iter()
-            .map(|stage| stage_maker(&self.catalog, &self.meters, stage))
-            .collect::<Result<_>>()?;
-        Ok(Arc::new(move |_lane: &Lane| {
-            let stages: Vec<Box<dyn Transform>> = makers.iter().map(|make| make()).collect::<Result<_>>()?;
-            Ok(Chain::new(stages))
+        let makers = pipeline.transforms.iter().map(|stage| {
+            let (make, plugin) = plugins::stage_maker(&self.catalog, stage)?;
+            Ok((stage.alias.clone(), make, plugin))
+        });
+        let makers = makers.collect::<Result<Vec<_>>>()?;
+        let (metrics, pipeline) = (Arc::clone(&self.metrics), pipeline.name.clone());
+        Ok(Arc::new(move |lane: Option<&Lane>| {
+            let meters = |alias: &str, plugin: Option<&String>| match (lane, plugin) {
+                (Some(lane), Some(plugin)) => metrics.stage(Stage {
+                    pipeline: pipeline.clone(),
+                    transform: alias.to_owned(),
+                    plugin: plugin.clone(),
+                    topic: lane.topic.to_string(),
+                    partition: lane.partition.to_string(),
+                }),
+                _ => Arc::default(),
+            };
+            let stages = makers.iter().map(|(alias, make, plugin)| make(meters(alias, plugin.as_ref())));
+            Ok(Chain::new(stages.collect::<Result<_>>()?))
         }))
-    }
-}
-
-type StageMaker = Box<dyn Fn() -> Result<Box<dyn Transform>> + Send + Sync>;
-
-fn stage_maker(catalog: &Catalog, meters: &Arc<Meters>, stage: &TransformConfig) -> Result<StageMaker> {
-    if timestamp_converter::is_named(&stage.class) {
-        let stage = stage.clone();
-        return Ok(Box::new(move || timestamp_converter::build(&stage.alias, &stage.class, &stage.settings)));
-    }
-    let missing = |error: Error| error.during(format!("transforms.{}.type", stage.alias));
-    let plugin = catalog.find(&stage.class, stage.plugin_version.as_deref()).map_err(missing)?;
-    let setup = Setup {
-        alias: stage.alias.clone(),
-        settings: stage.settings.clone(),
-        limits: plugin.limits(),
-        meters: Arc::clone(meters),
-    };
-    Ok(Box::new(move || Ok(Box::new(PluginTransform::new(&plugin, &setup)?))))
-}
-
-/// What is wrong with the settings of one transform: its stage is made once and dropped.
-pub fn check_transform(catalog: &Catalog, stage: &TransformConfig) -> Vec<Problem> {
-    match stage_maker(catalog, &Arc::default(), stage).and_then(|make| make()) {
-        Ok(_) => Vec::new(),
-        Err(error) => vec![Problem::new("", error.to_string(), error.hint())],
     }
 }

@@ -1,7 +1,10 @@
 //! Every metric in one table. Names, units and labels are fixed here; nobody else registers any.
 //!
 //! Base units, `_total` for counters, `_seconds` and `_bytes` for measures. Labels never take values that grow
-//! without bound: no keys, no offsets.
+//! without bound: no keys, no offsets. What plugins report beside it is in [`stages`].
+
+mod meter;
+mod stages;
 
 use std::sync::Arc;
 
@@ -11,6 +14,9 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+pub use self::meter::{Meter, MeterKind, Meters};
+pub use self::stages::Stage;
+use self::stages::Stages;
 use crate::error::{Error, Kind, Result};
 
 const LANE: &[&str] = &["pipeline", "topic", "partition"];
@@ -36,7 +42,7 @@ pub struct Metrics {
     guest_seconds: HistogramVec,
     guest_memory: IntGaugeVec,
     busy_seconds: CounterVec,
-    plugin: IntGaugeVec,
+    stages: Stages,
     memory: IntGauge,
 }
 
@@ -124,12 +130,7 @@ impl Metrics {
                 "Time at work: process, commit, and both at once (overlap).",
                 &["pipeline", "stage"],
             )?,
-            plugin: gauge(
-                &r,
-                "weir_plugin_value",
-                "What plugins report.",
-                &["pipeline", "topic", "partition", "plugin", "name"],
-            )?,
+            stages: Stages::default(),
             memory: single(&r, "weir_memory_bytes", "Memory that the allocator holds.")?,
             registry: r,
         }))
@@ -153,6 +154,11 @@ impl Metrics {
             commit_busy: self.busy_seconds.with_label_values(&[pipeline, "commit"]),
             overlap: self.busy_seconds.with_label_values(&[pipeline, "overlap"]),
         }
+    }
+
+    /// The figures of a plugin's guest, the same for every guest that is built for this stage of this lane.
+    pub fn stage(&self, stage: Stage) -> Arc<Meters> {
+        self.stages.meters(stage)
     }
 
     /// The sum of a pipeline's positions: all records committed when it began at offset 0.
@@ -181,9 +187,11 @@ impl Metrics {
     /// The page that Prometheus scrapes (text format 0.0.4).
     pub fn page(&self) -> Result<String> {
         self.memory.set(i64::try_from(allocated_bytes()).unwrap_or(i64::MAX));
+        let mut families = self.registry.gather();
+        families.extend(self.stages.families()?);
         let mut page = Vec::new();
         TextEncoder::new()
-            .encode(&self.registry.gather(), &mut page)
+            .encode(&families, &mut page)
             .map_err(|e| Error::caused(Kind::Internal, "write the metrics page", e))?;
         Ok(String::from_utf8_lossy(&page).into_owned())
     }
@@ -215,13 +223,7 @@ impl PipelineMetrics {
             // Absent where the lane never got so far.
             let _ = gauge.remove_label_values(&labels);
         }
-    }
-
-    /// Sets what a plugin reports.
-    pub fn plugin(&self, topic: &str, partition: i32, plugin: &str, name: &str, value: f64) {
-        let partition = partition.to_string();
-        let labels = [self.pipeline.as_str(), topic, partition.as_str(), plugin, name];
-        self.metrics.plugin.with_label_values(&labels).set(value as i64);
+        m.stages.forget_gauges(&self.pipeline, topic, &partition);
     }
 }
 

@@ -110,7 +110,8 @@ impl Plan {
         let binary = variable(BINARY)?;
         let mut command = Command::new(&binary);
         command.args(arguments).envs(self.environment.iter().cloned()).stdin(Stdio::null());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        // A folder without `plugins` or `pipelines` that the process would take for its own.
+        command.current_dir(&self.folder).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("start {binary}"))?;
         let (output, output_reader) = Logs::follow(child.stdout.take().context("no standard output")?);
         let (logs, logs_reader) = Logs::follow(child.stderr.take().context("no standard error")?);

@@ -10,9 +10,12 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests live in real time")]
 
+mod absent;
+mod errors;
 mod examples;
-mod laws;
 mod faults;
+mod laws;
+mod plugin_metrics;
 mod rig;
 mod roundtrip;
 mod sink_contract;

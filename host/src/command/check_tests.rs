@@ -66,7 +66,7 @@ fn nothing_to_check_is_wrong_usage() {
 fn printed(path: PathBuf) -> (String, String, u8) {
     let (mut out, mut errors) = (Vec::new(), Vec::new());
     let args = CheckArgs { paths: vec![path], plugins: Vec::new() };
-    let exit_code = print(&args, &|_| Vec::new(), false, &mut out, &mut errors);
+    let exit_code = print(&args, false, &mut out, &mut errors);
     (String::from_utf8(out).unwrap(), String::from_utf8(errors).unwrap(), exit_code)
 }
 

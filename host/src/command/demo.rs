@@ -142,7 +142,7 @@ impl Stage {
         let Sink::Timescale(database) = pipeline.sink.clone() else {
             return Err(Error::new(Kind::Internal, "the demo's sink is a table"));
         };
-        let app = App::start(&self.settings(args), vec![pipeline], std::env::current_exe().ok())?;
+        let app = App::start(&self.settings(args), std::env::current_exe().ok(), |_| Ok((vec![pipeline], Vec::new())))?;
         let took = self.stream(&app);
         let latency = app.metrics().latency_ms("weir-demo");
         app.drain()?;
@@ -289,8 +289,8 @@ fn parse(line: &str) -> Option<(&str, i64, Row)> {
 
 fn pipeline(yaml: &str) -> Result<Pipeline> {
     let checked = files::check(PathBuf::from("demo.yaml"), yaml, &Surroundings, &|_| Vec::new());
-    let pipelines = files::pipelines(vec![checked])?;
-    pipelines.into_iter().next().ok_or_else(|| Error::new(Kind::Internal, "the demo has no pipeline"))
+    let error = checked.error();
+    checked.pipeline.ok_or(error)
 }
 
 /// Follows what is committed.

@@ -47,7 +47,7 @@ pub fn main() -> ExitCode {
     }
     match cli.verb {
         Verb::Run(args) => run::run(args),
-        Verb::Check(args) => check::run(&args, &|_| Vec::new()),
+        Verb::Check(args) => check::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Plugin(args) => ended("weir plugin", args.run()),
         Verb::CompileComponent(args) => ended("weir compile-component", args.run()),

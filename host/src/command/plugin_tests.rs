@@ -12,9 +12,8 @@ use arrow_array::{BinaryArray, Float64Array, StringArray, TimestampMicrosecondAr
 use proptest::prelude::*;
 
 use super::*;
-use crate::guest::{
-    Acceptance, Compiler, Engine, Entries, Extent, Guest, Header, Limits, Meters, Plugin, RowOrigin, Setup,
-};
+use crate::guest::{Acceptance, Compiler, Engine, Entries, Extent, Guest, Header, Limits, Plugin, RowOrigin, Setup};
+use crate::metrics::Meters;
 use crate::record::origin::{OwnedPayloads, OwnedRecord};
 use crate::record::{Batch, Column, Decoded, Kind, Lane, Origin, Rows};
 use crate::transform::{Chain, PluginTransform};

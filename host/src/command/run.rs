@@ -3,12 +3,13 @@
 use std::env;
 use std::process::ExitCode;
 
-use crate::app::App;
-use crate::config::files;
+use crate::app::{App, plugins};
+use crate::config::files::{self, CheckedFile};
 use crate::config::pipeline::Pipeline;
 use crate::config::reference::Surroundings;
 use crate::config::worker::{Worker as Settings, WorkerArgs};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
+use crate::guest::Catalog;
 
 /// Runs until a signal. Files are checked before anything starts.
 pub fn run(args: WorkerArgs) -> ExitCode {
@@ -20,18 +21,23 @@ pub fn run(args: WorkerArgs) -> ExitCode {
 
 fn start(args: WorkerArgs) -> Result<()> {
     let settings = args.resolve(&Surroundings)?;
-    let pipelines = pipelines(&settings)?;
-    let app = App::start(&settings, pipelines, env::current_exe().ok())?;
+    let app = App::start(&settings, env::current_exe().ok(), |catalog| pipelines(&settings, catalog))?;
     app.wait()?;
     app.drain()
 }
 
-/// The pipelines of the files, or everything that is wrong with them.
-fn pipelines(settings: &Settings) -> Result<Vec<Pipeline>> {
+/// The pipelines of the files, and the files that are refused. A mistake costs its own pipeline; where nothing is left
+/// to run, it is the worker's, and the error has all of them.
+fn pipelines(settings: &Settings, catalog: &Catalog) -> Result<(Vec<Pipeline>, Vec<CheckedFile>)> {
     let found = files::find(&settings.pipelines)?;
     if found.is_empty() {
         tracing::warn!("no pipeline file (*.yaml, *.yml) in {:?}: nothing to do yet", settings.pipelines);
     }
-    // A plugin that is missing or refuses its settings fails its own pipeline, visibly, and no other.
-    files::pipelines(files::load(&found, &Surroundings, &|_| Vec::new()))
+    let check = |transform: &_| plugins::check_transform(catalog, transform);
+    let (pipelines, refused) = files::part(files::load(&found, &Surroundings, &check));
+    if pipelines.is_empty() && !refused.is_empty() {
+        let problems: Vec<String> = refused.iter().flat_map(CheckedFile::report).collect();
+        return Err(Error::new(Kind::Config, problems.join("\n")));
+    }
+    Ok((pipelines, refused))
 }

@@ -1,10 +1,11 @@
 //! Pipeline files: a directory of YAML files to pipelines, or every mistake of every file at once.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::pipeline::{Pipeline, Transform};
-use super::problem::{Problem, shown};
+use super::problem::{self, Problem, shown};
 use super::reference::{self, Sources};
 use super::{keys, validate, yaml};
 use crate::error::{Error, Kind, Result};
@@ -25,6 +26,8 @@ pub struct CheckedFile {
     pub pipeline: Option<Pipeline>,
     /// What is wrong with it, by line.
     pub problems: Vec<Problem>,
+    /// Its keys as written, as far as it could be read.
+    pub raw: BTreeMap<String, String>,
     /// The pipeline's name, also where there are problems.
     name: Option<Name>,
 }
@@ -39,7 +42,19 @@ struct Name {
 
 impl CheckedFile {
     fn broken(path: PathBuf, problems: Vec<Problem>) -> Self {
-        CheckedFile { path, pipeline: None, problems, name: None }
+        CheckedFile { path, pipeline: None, problems, raw: BTreeMap::new(), name: None }
+    }
+
+    /// The pipeline's name; where it cannot be told, the file's.
+    pub fn name(&self) -> String {
+        let named = self.name.as_ref().map(|name| name.resolved.clone()).filter(|name| !name.is_empty());
+        named.unwrap_or_else(|| self.path.file_name().unwrap_or_default().to_string_lossy().into_owned())
+    }
+
+    /// Its problems as one error, a line for each.
+    pub fn error(&self) -> Error {
+        let kind = problem::kind(&self.problems);
+        Error::new(kind, self.report().collect::<Vec<_>>().join("\n"))
     }
 
     /// Its problems as `FILE:LINE: KEY: SENTENCE`.
@@ -98,13 +113,16 @@ pub fn load(files: &[PathBuf], sources: &dyn Sources, settings: &SettingsCheck<'
     checked
 }
 
-/// The pipelines of checked files, or one error with the problems of all of them, a line for each.
-pub fn pipelines(files: Vec<CheckedFile>) -> Result<Vec<Pipeline>> {
-    let problems: Vec<String> = files.iter().flat_map(CheckedFile::report).collect();
-    if !problems.is_empty() {
-        return Err(Error::new(Kind::Config, problems.join("\n")));
+/// The pipelines of checked files, and the files that are refused.
+pub fn part(files: Vec<CheckedFile>) -> (Vec<Pipeline>, Vec<CheckedFile>) {
+    let (mut pipelines, mut refused) = (Vec::new(), Vec::new());
+    for mut file in files {
+        match file.pipeline.take_if(|_| file.problems.is_empty()) {
+            Some(pipeline) => pipelines.push(pipeline),
+            None => refused.push(file),
+        }
     }
-    Ok(files.into_iter().filter_map(|file| file.pipeline).collect())
+    (pipelines, refused)
 }
 
 /// Checks the text of one file.
@@ -134,7 +152,8 @@ pub fn check(path: PathBuf, text: &str, sources: &dyn Sources, settings: &Settin
     problems.append(&mut flat.problems);
     problems.sort_by_key(|problem| problem.line);
     let pipeline = checked.pipeline.filter(|_| problems.is_empty());
-    CheckedFile { path, pipeline, problems, name }
+    let raw = flat.entries.into_iter().map(|entry| (entry.key, entry.value)).collect();
+    CheckedFile { path, pipeline, problems, raw, name }
 }
 
 fn read(path: &Path) -> Result<String, Problem> {
@@ -153,19 +172,25 @@ fn read(path: &Path) -> Result<String, Problem> {
     })
 }
 
-/// Two files of one name would fight over one position; the later one is refused.
+/// Two files of one name would fight over one position, and which is meant only the operator knows: a copy may write
+/// into another table. All of that name are refused.
 fn refuse_equal_names(files: &mut [CheckedFile]) {
-    let mut owners: Vec<(String, String)> = Vec::new();
+    let places: Vec<(String, String)> = files
+        .iter()
+        .filter_map(|file| {
+            let name = file.name.as_ref()?;
+            Some((name.resolved.clone(), located_name(&file.path, name.line)))
+        })
+        .collect();
     for file in files {
         let Some(Name { resolved, written, line }) = &file.name else { continue };
-        match owners.iter().find(|(other, _)| other == resolved) {
-            None => owners.push((resolved.clone(), located_name(&file.path, *line))),
-            Some((_, owner)) => {
-                let message = format!("{} is already the name of the pipeline in {owner}", shown(written));
-                let problem = Problem::new(keys::NAME.name, message, "give each pipeline a name of its own");
-                file.problems.push(problem.at(*line));
-                file.pipeline = None;
-            }
+        let here = located_name(&file.path, *line);
+        if let Some((_, other)) = places.iter().find(|(name, place)| name == resolved && *place != here) {
+            let message = format!("{} is also the name of the pipeline in {other}", shown(written));
+            let problem = Problem::new(keys::NAME.name, message, "give each pipeline a name of its own");
+            file.problems.push(problem.at(*line));
+            file.problems.sort_by_key(|problem| problem.line);
+            file.pipeline = None;
         }
     }
 }

@@ -76,9 +76,13 @@ impl fmt::Display for Problem {
 
 /// All problems as one error, a line for each.
 pub fn to_error(problems: &[Problem]) -> Error {
+    Error::new(kind(problems), problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+/// The kind of a failure by these problems.
+pub fn kind(problems: &[Problem]) -> Kind {
     let is_secret = !problems.is_empty() && problems.iter().all(|problem| problem.kind == Kind::Secret);
-    let kind = if is_secret { Kind::Secret } else { Kind::Config };
-    Error::new(kind, problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))
+    if is_secret { Kind::Secret } else { Kind::Config }
 }
 
 /// A value as it may stand in a sentence: in backticks, on one line, at most 64 characters of it.

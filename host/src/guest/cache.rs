@@ -30,8 +30,8 @@ pub struct Compiler {
 
 impl Compiler {
     /// A compiler that runs `program` (a weir, usually this one) as its child; None compiles in this process.
-    /// `directory` keeps the results; without one, or where it cannot be used, everything is compiled at each
-    /// start, which is said once.
+    /// `directory` keeps the results; without one, or where it cannot be used (which is said once), everything is
+    /// compiled at each start.
     pub fn new(engine: Engine, program: Option<PathBuf>, directory: Option<&Path>) -> Compiler {
         let cache = match directory.map(|directory| Cache::open(directory, &engine)) {
             Some(Ok(cache)) => Some(cache),
@@ -40,7 +40,7 @@ impl Compiler {
                 None
             }
             None => {
-                tracing::info!("plugins are compiled at every start: without a state directory there is no cache");
+                tracing::debug!("no code cache: plugins are compiled anew");
                 None
             }
         };

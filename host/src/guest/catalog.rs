@@ -27,6 +27,17 @@ pub struct Refused {
     pub error: Error,
 }
 
+impl Refused {
+    /// Whether the file bears a plugin's name as `weir plugin build` writes it: `ID-VERSION.wasm`, or `ID.wasm`.
+    fn is_named(&self, id: &str) -> bool {
+        let stem = self.file.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
+        stem.strip_prefix(id).is_some_and(|rest| {
+            let version = rest.strip_prefix('-');
+            rest.is_empty() || version.is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()))
+        })
+    }
+}
+
 impl Catalog {
     /// Reads every `*.wasm` of the directories, in the order given and by name within each. Of two files with
     /// the same id and version but different content the first counts and the second is refused.
@@ -88,7 +99,8 @@ impl Catalog {
     }
 
     /// The newest plugin of that id within a version range; None = any version. Errors: [`Kind::Config`] for
-    /// a range that cannot be read, [`Kind::PluginMissing`] with what was found instead.
+    /// a range that cannot be read, [`Kind::PluginInvalid`] where a file of that name was refused,
+    /// [`Kind::PluginMissing`] with what was found instead.
     pub fn find(&self, id: &str, range: Option<&str>) -> Result<Arc<Plugin>> {
         let text = range.unwrap_or("latest");
         let range = Range::parse(text).map_err(|what| Error::new(Kind::Config, what))?;
@@ -101,10 +113,14 @@ impl Catalog {
     }
 
     fn missing(&self, id: &str, range: &str, versions: &[&str]) -> Error {
-        let what = match versions {
-            [] => format!("transform type {id} is neither built in nor {}", self.found()),
-            versions => format!("plugin {id} has no version within {range}; found: {}", versions.join(", ")),
-        };
+        if !versions.is_empty() {
+            let message = format!("plugin {id} has no version within {range}; found: {}", versions.join(", "));
+            return Error::new(Kind::PluginMissing, message);
+        }
+        if let Some(refused) = self.refused.iter().find(|refused| refused.is_named(id)) {
+            return refused.error.clone();
+        }
+        let what = format!("transform type {id} is neither built in nor {}", self.found());
         let refused: Vec<String> = self.refused.iter().map(|refused| refused.error.to_string()).collect();
         let message = if refused.is_empty() { what } else { format!("{what} (refused: {})", refused.join("; ")) };
         Error::new(Kind::PluginMissing, message)
@@ -118,8 +134,9 @@ impl Catalog {
         let mut ids: Vec<&str> = self.plugins.iter().map(|plugin| plugin.manifest().id.as_str()).collect();
         ids.sort_unstable();
         ids.dedup();
-        let held = if ids.is_empty() { "no plugins".to_owned() } else { format!("only {}", ids.join(", ")) };
-        format!("in {}, which hold {held}", directories.join(", "))
+        let held = if ids.is_empty() { "no plugin".to_owned() } else { format!("only {}", ids.join(", ")) };
+        let hold = if directories.len() == 1 { "holds" } else { "hold" };
+        format!("in {}, which {hold} {held}", directories.join(", "))
     }
 }
 

@@ -55,14 +55,14 @@ fn a_missing_plugin_names_the_directories_and_what_they_hold() {
     let (first, second) = (Scratch::new("catalog"), Scratch::new("catalog"));
     place(first.path(), "avg.wasm", "avg", "1.0.0");
     place(second.path(), "max.wasm", "max", "1.0.0");
-    std::fs::write(second.path().join("sma.wasm"), b"").unwrap();
+    std::fs::write(second.path().join("min.wasm"), b"").unwrap();
     let error = scan(&[first.path(), second.path()]).find("sma", None).unwrap_err();
     let (first, second) = (first.path().display(), second.path().display());
     assert_eq!(
         error.to_string(),
         format!(
             "transform type sma is neither built in nor in {first}, {second}, which hold only avg, max \
-             (refused: {second}/sma.wasm is empty: copy the whole file)"
+             (refused: {second}/min.wasm is empty: copy the whole file)"
         )
     );
     let error = Catalog::default().find("sma", None).unwrap_err();
@@ -70,6 +70,22 @@ fn a_missing_plugin_names_the_directories_and_what_they_hold() {
         error.to_string(),
         "transform type sma is neither built in nor a plugin, as no plugin directory is given"
     );
+}
+
+#[test]
+fn a_refused_file_of_the_plugins_name_is_the_reason() {
+    let scratch = Scratch::new("catalog");
+    for file in ["sma-1.0.0.wasm", "sma-like-2.0.0.wasm", "max.wasm"] {
+        std::fs::write(scratch.path().join(file), b"").unwrap();
+    }
+    let catalog = scan(&[scratch.path()]);
+    for (id, file) in [("sma", "sma-1.0.0.wasm"), ("sma-like", "sma-like-2.0.0.wasm"), ("max", "max.wasm")] {
+        let error = catalog.find(id, None).unwrap_err();
+        assert_eq!(error.kind(), Kind::PluginInvalid);
+        let expected = format!("{} is empty: copy the whole file", scratch.path().join(file).display());
+        assert_eq!(error.to_string(), expected);
+    }
+    assert_eq!(catalog.find("sm", None).unwrap_err().kind(), Kind::PluginMissing);
 }
 
 #[test]

@@ -17,8 +17,9 @@ use std::sync::{Arc, OnceLock};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use super::{Compiler, Engine, Guest, Limits, Meters, Plugin, Setup, Source};
+use super::{Compiler, Engine, Guest, Limits, Plugin, Setup, Source};
 use crate::error::Result;
+use crate::metrics::Meters;
 use crate::record::Kind;
 
 /// Where data begins that a guest is born with; below lies what its code writes.

@@ -5,10 +5,10 @@ use wasmtime::component::{HasSelf, Linker};
 use super::entries::Entries;
 use super::lift::Fault;
 use super::log::Level;
-use super::meter::MeterKind;
 use super::name::presentable;
 use super::store::{Call, HostState, Violation};
 use super::v0::bindings::weir::plugin::{log, metric, output, state_out, types};
+use crate::metrics::MeterKind;
 
 /// A linker that offers exactly the imports of the interface.
 pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<HostState>> {

@@ -10,11 +10,11 @@ use super::engine::{self, Engine, STACK_BYTES_MAX};
 use super::entries::Entries;
 use super::lift::{Budget, Fault};
 use super::log::GuestLog;
-use super::meter::{Meter, Meters};
 use super::name::GuestName;
 use super::output::Output;
 use crate::error::{Error, Kind, Result};
 use crate::limits;
+use crate::metrics::{Meter, Meters};
 
 /// The bounds of one guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,13 +10,13 @@ use self::bindings::weir::plugin::types;
 use super::entries::{Acceptance, Entries, Extent, Header};
 use super::lift::{Budget, Fault};
 use super::lower::{self, Lowered};
-use super::meter::Meters;
 use super::name::{GuestName, presentable};
 use super::output::{Output, Processed};
 use super::plan::{self, Plan};
 use super::plugin::{Plugin, Program};
 use super::store::{Call, Limits, Sandbox};
 use crate::error::{Error, Kind, Result};
+use crate::metrics::Meters;
 use crate::record::{Column, Field};
 
 /// The interface in Rust, made from its WIT.
@@ -85,6 +85,22 @@ pub(super) fn describe(program: &Program, file: &str) -> Result<String> {
     live.sandbox.call(Call::Describe, |store| transform.call_describe(store))
 }
 
+/// Starts a plugin and hands it its settings.
+fn asked(plugin: &Plugin, setup: &Setup) -> Result<(Live, Result<wit::Plan, types::Failure>)> {
+    let about = plugin.manifest();
+    let name = GuestName::used(&about.id, about.version.as_str(), &setup.alias);
+    let mut live = start(plugin.program(), name, setup.limits, Arc::clone(&setup.meters))?;
+    let settings: Vec<(&str, &str)> = setup.settings.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    let transform = live.transform.clone();
+    let answer = live.sandbox.call(Call::Configure, |store| transform.call_configure(store, &settings))?;
+    Ok((live, answer))
+}
+
+/// A plan that can be carried out.
+fn planned(name: &GuestName, plan: wit::Plan) -> Result<Plan> {
+    plan::checked(plan).map_err(|what| Error::new(Kind::PluginInvalid, format!("{name} has a plan that {what}")))
+}
+
 impl Guest {
     /// Starts a plugin and configures it. Errors: [`Kind::PluginFailure`] where it refuses the settings,
     /// [`Kind::PluginInvalid`] where its plan cannot be carried out, and all that a call can fail with.
@@ -92,16 +108,20 @@ impl Guest {
         Guest::configured(plugin, setup).map_err(|error| error.during(format!("transforms.{}", setup.alias)))
     }
 
+    /// Asks a plugin whether it takes settings: None, or its own words where it refuses them. Errors: all others that
+    /// [`Guest::new`] has.
+    pub fn refusal(plugin: &Plugin, setup: &Setup) -> Result<Option<String>> {
+        let (live, answer) = asked(plugin, setup)?;
+        match answer {
+            Ok(plan) => planned(live.sandbox.name(), plan).map(|_| None),
+            Err(failure) => Ok(Some(words(&failure))),
+        }
+    }
+
     fn configured(plugin: &Plugin, setup: &Setup) -> Result<Guest> {
-        let about = plugin.manifest();
-        let name = GuestName::used(&about.id, about.version.as_str(), &setup.alias);
-        let mut live = start(plugin.program(), name.clone(), setup.limits, Arc::clone(&setup.meters))?;
-        let settings: Vec<(&str, &str)> = setup.settings.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        let transform = live.transform.clone();
-        let configured = live.sandbox.call(Call::Configure, |store| transform.call_configure(store, &settings))?;
-        let plan = configured.map_err(|failure| failed(&name, Call::Configure, &failure))?;
-        let plan = plan::checked(plan)
-            .map_err(|what| Error::new(Kind::PluginInvalid, format!("{name} has a plan that {what}")))?;
+        let (live, answer) = asked(plugin, setup)?;
+        let name = live.sandbox.name().clone();
+        let plan = planned(&name, answer.map_err(|failure| failed(&name, Call::Configure, &failure))?)?;
         let outputs = plan.outputs.iter().cloned().collect();
         let stateful = live.state.is_some();
         Ok(Guest { live: Ok(live), name, plan, outputs, stateful })
@@ -307,10 +327,13 @@ impl Live {
 /// A failure that the guest itself reports.
 fn failed(name: &GuestName, call: Call, failure: &types::Failure) -> Error {
     let again = if failure.retryable { ", may pass when tried again" } else { "" };
-    let message = presentable(&failure.message);
-    // Error sentences end without a full stop: the hint follows.
-    let message = message.trim_end_matches('.');
-    Error::new(Kind::PluginFailure, format!("{name} failed in {call} (code {}{again}): {message}", failure.code))
+    let what = if call == Call::Configure { "refuses its settings".to_owned() } else { format!("failed in {call}") };
+    Error::new(Kind::PluginFailure, format!("{name} {what} (code {}{again}): {}", failure.code, words(failure)))
+}
+
+/// A failure in the guest's words. Error sentences end without a full stop: the hint follows.
+fn words(failure: &types::Failure) -> String {
+    presentable(&failure.message).trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]

@@ -343,7 +343,7 @@ fn failures_that_a_guest_reports_carry_its_code_and_message() {
     let on_configure = format!("(return (i32.const {refusal}))");
     let refused = Spec { image, on_configure, ..Spec::default() }.guest(Limits::default());
     let expected =
-        "transforms.x: plugin fixture 1.0.0 failed in configure (code 4, may pass when tried again): window 0";
+        "transforms.x: plugin fixture 1.0.0 refuses its settings (code 4, may pass when tried again): window 0";
     fails(refused, Kind::PluginFailure, expected);
 }
 

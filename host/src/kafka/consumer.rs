@@ -47,11 +47,19 @@ pub struct ReadError {
 /// The mark that tells weir's own group commits from those of whoever ran before it.
 pub const COMMIT_MARK: &str = "weir";
 
+/// What befalls the connection to one broker.
+const PASSING: [RDKafkaErrorCode; 3] =
+    [RDKafkaErrorCode::BrokerTransportFailure, RDKafkaErrorCode::Resolve, RDKafkaErrorCode::OperationTimedOut];
+
 /// Callback state: what the client's callbacks leave for the task's thread.
 pub struct GroupContext {
     events: Mutex<Vec<GroupEvent>>,
     /// Set when the consumer goes: nobody will answer a revocation any more.
     closing: AtomicBool,
+    /// Set when a broker has answered a commit.
+    heard: AtomicBool,
+    /// Why the last attempt to reach a broker failed.
+    reason: Mutex<Option<String>>,
     waker: Waker,
 }
 
@@ -64,6 +72,9 @@ impl std::fmt::Debug for GroupContext {
 impl ClientContext for GroupContext {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client");
+        if is_passing(&error) {
+            *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(essence(reason));
+        }
     }
 }
 
@@ -90,11 +101,23 @@ impl ConsumerContext for GroupContext {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
-        if let Err(error) = result {
+        match result {
+            Ok(()) => self.heard.store(true, Ordering::Release),
             // Only lag tools read these offsets.
-            tracing::debug!(%error, "commit offsets to the group");
+            Err(error) => tracing::debug!(%error, "commit offsets to the group"),
         }
     }
+}
+
+fn is_passing(error: &KafkaError) -> bool {
+    error.rdkafka_error_code().is_some_and(|code| PASSING.contains(&code))
+}
+
+/// The library's reason without the broker's name in front and the circumstances behind, which change from attempt to
+/// attempt: `HOST:PORT/bootstrap: Connect to … failed: Connection refused (after 0ms in state CONNECT)`.
+fn essence(reason: &str) -> String {
+    let reason = reason.split_once(": ").map_or(reason, |(_, reason)| reason);
+    reason.split(" (after ").next().unwrap_or(reason).to_owned()
 }
 
 /// Answers a revocation while the client closes: it would wait for the answer for ever.
@@ -111,6 +134,10 @@ fn give_everything_back(consumer: &BaseConsumer<GroupContext>, cooperative: bool
 /// A task's consumer. All methods are called from the task's thread and none waits.
 #[derive(Debug)]
 pub struct Consumer {
+    brokers: String,
+    topics: Vec<String>,
+    /// Whether a broker has ever answered.
+    was_up: bool,
     queue: BulkQueue,
     client: ClientHandle,
     lanes: Vec<Held>,
@@ -148,8 +175,13 @@ impl std::fmt::Debug for ClientHandle {
 impl Consumer {
     /// Creates the client and subscribes. `waker` is called when there is something to serve or read.
     pub fn new(settings: &ConsumerSettings, waker: &Waker) -> Result<Self> {
-        let context =
-            GroupContext { events: Mutex::new(Vec::new()), closing: AtomicBool::new(false), waker: Arc::clone(waker) };
+        let context = GroupContext {
+            events: Mutex::new(Vec::new()),
+            closing: AtomicBool::new(false),
+            heard: AtomicBool::new(false),
+            reason: Mutex::new(None),
+            waker: Arc::clone(waker),
+        };
         let mut client = BaseConsumer::from_config_and_context(&settings.client_config(), context)
             .map_err(|e| Error::caused(Kind::Config, "create the Kafka consumer", e))?;
         let on_group_event = Arc::clone(waker);
@@ -158,7 +190,8 @@ impl Consumer {
         let queue = BulkQueue::new(Arc::clone(&client), Arc::clone(waker));
         let topics: Vec<&str> = settings.topics.iter().map(String::as_str).collect();
         client.subscribe(&topics).map_err(|e| failure("subscribe", e))?;
-        Ok(Consumer { queue, client: ClientHandle(client), lanes: Vec::new() })
+        let (brokers, topics) = (settings.bootstrap_servers.clone(), settings.topics.clone());
+        Ok(Consumer { brokers, topics, was_up: false, queue, client: ClientHandle(client), lanes: Vec::new() })
     }
 
     /// Serves the client: returns what the group decided since the last call, and what went wrong.
@@ -169,14 +202,45 @@ impl Consumer {
         while let Some(result) = self.client.0.poll(Duration::ZERO) {
             match result {
                 Ok(message) => stray.push(Lane::new(message.topic(), message.partition())),
-                Err(error) => errors.push(ReadError { lane: None, error: failure("read", error) }),
+                // One connection, which the client opens again by itself; until any was there it is all that is told.
+                Err(error) if self.was_up && is_passing(&error) => tracing::debug!(%error, "kafka client"),
+                Err(error) => {
+                    let told = self.told(&error);
+                    self.was_up |= told.kind() != Kind::BrokerUnreachable;
+                    errors.push(ReadError { lane: None, error: told });
+                }
             }
         }
         self.forward_again(&stray);
         self.seek();
         let context = self.client.0.client().context();
         let events = std::mem::take(&mut *context.events.lock().unwrap_or_else(PoisonError::into_inner));
+        self.was_up |= !events.is_empty();
         (events, errors)
+    }
+
+    /// An error of the client as a whole, which the library tells without the names.
+    fn told(&self, error: &KafkaError) -> Error {
+        let topics = self.topics.join(", ");
+        let code = error.rdkafka_error_code();
+        let kind = code.map_or(Kind::BrokerUnreachable, kind_of);
+        let sentence = match (kind, self.topics.len()) {
+            _ if is_passing(error) || code == Some(RDKafkaErrorCode::AllBrokersDown) => {
+                let context = self.client.0.client().context();
+                let reason = context.reason.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+                format!("no broker of {} answers{reason}", self.brokers)
+            }
+            (Kind::TopicMissing, 1) => format!("topic {topics} does not exist"),
+            (Kind::TopicMissing, _) => format!("one of the topics {topics} does not exist"),
+            _ => format!("read {topics} from {}: {error}", self.brokers),
+        };
+        Error::new(kind, sentence)
+    }
+
+    /// Whether a broker has answered since the last call.
+    pub fn was_heard(&self) -> bool {
+        self.client.0.client().context().heard.swap(false, Ordering::AcqRel)
     }
 
     /// Begins to read a lane at an offset.

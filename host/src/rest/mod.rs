@@ -177,7 +177,7 @@ fn task_body(id: usize, worker: &str, task: &TaskStatus) -> Value {
         .collect();
     let mut body = json!({ "id": id, "state": task.state.name(), "worker_id": worker, "lanes": lanes });
     add(&mut body, "trace", task.trace.as_ref());
-    add(&mut body, "waiting", task.waiting.as_ref());
+    add(&mut body, "waiting", task.waiting().as_ref());
     body
 }
 

@@ -96,6 +96,8 @@ pub trait Encoder: Send {
     fn table(&self) -> usize;
     /// The fields that the table's columns are bound to.
     fn wants(&self) -> &[Want];
+    /// Told, when a lane is taken up, how many of its rows an earlier claim has seen.
+    fn resume(&mut self, _rows: u64) {}
     /// Appends the batch's rows to `data`, and to `lines` the offset of each row's record. A record one of
     /// whose rows cannot be encoded leaves no row at all and is returned with stage
     /// [`crate::record::Stage::Sink`].

@@ -28,7 +28,7 @@ use tokio::sync::{mpsc as async_mpsc, watch};
 use self::committer::{Answer, Committer, Request};
 use self::lane::LaneRunner;
 use self::machine::{Action, Event, Machine};
-use self::status::{LaneStatus, SharedStatus, State};
+use self::status::{LaneStatus, Party, SharedStatus, State};
 use self::writer::{Fate, Report, Tolerance};
 use crate::clock::Clock;
 use crate::config::pipeline::OffsetReset;
@@ -42,8 +42,8 @@ use crate::record::{Claim, Field, Lane, Origin, Stage};
 use crate::sink::{Encoder, Sink};
 use crate::transform::Chain;
 
-/// Builds the chain of a lane.
-pub type ChainFactory = Arc<dyn Fn(&Lane) -> Result<Chain> + Send + Sync>;
+/// Builds the chain of a lane; of none, to learn what its chains read and write.
+pub type ChainFactory = Arc<dyn Fn(Option<&Lane>) -> Result<Chain> + Send + Sync>;
 
 /// How often the group is told where the sink stands, and status is refreshed.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -209,7 +209,7 @@ impl Task {
         let waker = waker(&queue, &woken);
         let topics: Vec<Arc<str>> = spec.consumer.topics.iter().map(|t| Arc::from(t.as_str())).collect();
         // A chain of its own, only to learn what it writes and whether it has state.
-        let probe = (spec.chain)(&Lane::new(topics.first().cloned().unwrap_or_default(), -1))?;
+        let probe = (spec.chain)(None)?;
         let machine = Machine::new(machine::Settings { stateful: probe.is_stateful(), ..spec.machine });
         let consumer = Consumer::new(&spec.consumer, &waker)?;
         tracing::info!(pipeline = spec.pipeline, task = spec.number, ?topics, "polling");
@@ -219,7 +219,7 @@ impl Task {
             sink: spec.sink,
             tolerance: spec.tolerance,
             answers: answers(&queue),
-            waiting: waiting(&spec.pipeline, spec.number, &spec.status),
+            waiting: waiting(Party::Sink, &spec.pipeline, spec.number, &spec.status),
             clock: spec.clock,
         };
         let committer = runtime.spawn(committer.run(received, abandoned));
@@ -371,7 +371,7 @@ impl Task {
     /// Asks the broker on another thread, again and again until it answers.
     fn find_starts(&self, asked: u64, lanes: Vec<Lane>) {
         let (lookup, queue, reset) = (self.consumer.lookup(), self.queue.clone(), self.spec.offset_reset);
-        let waiting = waiting(&self.spec.pipeline, self.spec.number, &self.spec.status);
+        let waiting = self.spec.waiting_for_kafka();
         let mut abandoned = self.abandon.subscribe();
         self.runtime.spawn(async move {
             let found = committer::found(move || lookup.starts(&lanes, reset), &waiting);
@@ -388,7 +388,7 @@ impl Task {
 
     fn start(&mut self, claim: Claim) -> Result<()> {
         let lane = claim.lane.clone();
-        let chain = (self.spec.chain)(&lane)?;
+        let chain = (self.spec.chain)(Some(&lane))?;
         let from = if chain.is_stateful() { claim.start_offset } else { claim.next_offset };
         let metrics = self.spec.metrics.lane(&lane.topic, lane.partition);
         metrics.position.set(claim.next_offset);
@@ -425,8 +425,10 @@ impl Task {
         }
         self.served_at = now;
         let (events, errors) = self.consumer.serve();
+        if self.consumer.was_heard() || !events.is_empty() {
+            self.spec.waiting_for_kafka()(None);
+        }
         for event in events {
-            self.spec.status.set_waiting(None);
             self.on(match event {
                 GroupEvent::Assigned(lanes) => Event::Assigned(lanes),
                 GroupEvent::Revoked(lanes) => Event::Revoked(lanes),
@@ -442,7 +444,7 @@ impl Task {
                 continue;
             }
             if error.policy() == Policy::Retry {
-                waiting(&self.spec.pipeline, self.spec.number, &self.spec.status)(Some(&error));
+                self.spec.waiting_for_kafka()(Some(&error));
             } else {
                 self.on(Event::Failed(error))?;
             }
@@ -508,7 +510,7 @@ impl Task {
             return Ok(());
         };
         let Slot { claim, stage, metrics } = slot;
-        let runner = stage.runner(claim, &self.spec, encoder.as_ref())?;
+        let runner = stage.runner(claim, &self.spec, encoder.as_mut())?;
         let (records, end) = (run.len() as u64, run.next_offset);
         let timer = self.spec.metrics.guest_seconds.start_timer();
         let processed = runner.process(run, &mut self.machine.ledger, encoder.as_mut())?;
@@ -555,7 +557,7 @@ impl Task {
                     metrics.fenced.inc();
                     tracing::warn!(pipeline = self.spec.pipeline, lane = %segment.lane, epoch = claim.epoch, owner, "lane fenced");
                     let message = format!("worker {owner} holds the position of {}; it is claimed again", segment.lane);
-                    self.spec.status.set_waiting(Some(&Error::new(Kind::Fenced, message)));
+                    self.spec.status.set_waiting(Party::Sink, Some(&Error::new(Kind::Fenced, message)));
                 }
                 Fate::LostTail => {
                     tracing::error!(pipeline = self.spec.pipeline, lane = %segment.lane, "the database lost committed positions");
@@ -615,8 +617,9 @@ impl Task {
 
 impl SlotStage {
     /// The lane's runner, made at the first run after its topic's encoder is there.
-    fn runner(&mut self, claim: &Claim, spec: &SpecParts, encoder: &dyn Encoder) -> Result<&mut LaneRunner> {
+    fn runner(&mut self, claim: &Claim, spec: &SpecParts, encoder: &mut dyn Encoder) -> Result<&mut LaneRunner> {
         if let SlotStage::Waiting(chain) = self {
+            encoder.resume(claim.rows);
             let chain = chain.take().unwrap_or_default();
             let projection = chain.projection(encoder.wants());
             let (key, value) = (Arc::clone(&spec.key_converter), Arc::clone(&spec.value_converter));
@@ -631,6 +634,10 @@ impl SlotStage {
 }
 
 impl SpecParts {
+    fn waiting_for_kafka(&self) -> committer::Waiting {
+        waiting(Party::Kafka, &self.pipeline, self.number, &self.status)
+    }
+
     /// Logs a record that became no row, as Connect does where it is asked to.
     fn log_skipped(&self, lane: &Lane, offset: i64, stage: Stage, field: &str, message: &str) {
         if self.log_errors {
@@ -659,11 +666,11 @@ fn answers(queue: &Sender<Message>) -> committer::Answers {
     })
 }
 
-/// Notes in status and log what a task waits for; a cause is logged when it is new.
-fn waiting(pipeline: &str, task: usize, status: &SharedStatus) -> committer::Waiting {
+/// Notes in status and log what a task waits for from one party; a cause is logged when it is new.
+fn waiting(party: Party, pipeline: &str, task: usize, status: &SharedStatus) -> committer::Waiting {
     let (pipeline, status) = (pipeline.to_owned(), status.clone());
     Box::new(move |error| {
-        let news = status.set_waiting(error);
+        let news = status.set_waiting(party, error);
         match error {
             Some(error) if news => tracing::warn!(pipeline, task, hint = error.hint(), "waiting: {error}"),
             None if news => tracing::info!(pipeline, task, "going on"),

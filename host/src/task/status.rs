@@ -47,6 +47,15 @@ pub struct LaneStatus {
     pub processed: i64,
 }
 
+/// Whom a task can wait for. Each is waited for on its own: that the database answers says nothing of the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Party {
+    /// The brokers, or a topic.
+    Kafka,
+    /// Where rows go.
+    Sink,
+}
+
 /// One task's status.
 #[derive(Debug, Clone, Default)]
 pub struct TaskStatus {
@@ -54,8 +63,8 @@ pub struct TaskStatus {
     pub state: State,
     /// Why it failed.
     pub trace: Option<String>,
-    /// What it is waiting for while it retries: the cause and the hint.
-    pub waiting: Option<String>,
+    /// What it is waiting for while it retries: cause and hint, by party.
+    pub waiting: BTreeMap<Party, String>,
     /// Its lanes.
     pub lanes: BTreeMap<Lane, LaneStatus>,
 }
@@ -63,6 +72,14 @@ pub struct TaskStatus {
 /// A status shared between the task and its readers.
 #[derive(Debug, Clone, Default)]
 pub struct SharedStatus(Arc<Mutex<TaskStatus>>);
+
+impl TaskStatus {
+    /// Everything it waits for, in one text.
+    pub fn waiting(&self) -> Option<String> {
+        let causes: Vec<&str> = self.waiting.values().map(String::as_str).collect();
+        (!causes.is_empty()).then(|| causes.join(" "))
+    }
+}
 
 impl SharedStatus {
     /// A copy of the status as it is now.
@@ -82,16 +99,18 @@ impl SharedStatus {
         let mut trace = error.report();
         trace.truncate(trace.floor_char_boundary(TRACE_BYTES_MAX));
         status.trace = Some(trace);
-        status.waiting = None;
+        status.waiting.clear();
     }
 
-    /// Notes what the task waits for, or that it goes on. Returns whether that is news.
-    pub fn set_waiting(&self, error: Option<&Error>) -> bool {
-        let waiting = error.map(Error::report);
+    /// Notes what the task waits for from a party, or that it goes on. Returns whether that is news.
+    pub fn set_waiting(&self, party: Party, error: Option<&Error>) -> bool {
+        let now = error.map(Error::report);
         let mut status = self.lock();
-        let news = status.waiting != waiting;
-        status.waiting = waiting;
-        news
+        let before = match &now {
+            Some(cause) => status.waiting.insert(party, cause.clone()),
+            None => status.waiting.remove(&party),
+        };
+        before != now
     }
 
     /// Replaces the lanes.
@@ -101,5 +120,23 @@ impl SharedStatus {
 
     fn lock(&self) -> MutexGuard<'_, TaskStatus> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn what_one_party_is_waited_for_stays_when_the_other_answers() {
+        let status = SharedStatus::default();
+        let error = Error::new(Kind::BrokerUnreachable, "no broker answers");
+        assert!(status.set_waiting(Party::Kafka, Some(&error)));
+        assert!(!status.set_waiting(Party::Kafka, Some(&error)), "the same cause is no news");
+        assert!(!status.set_waiting(Party::Sink, None));
+        assert_eq!(status.get().waiting(), Some(error.report()));
+        assert!(status.set_waiting(Party::Kafka, None));
+        assert_eq!(status.get().waiting(), None);
     }
 }

@@ -29,7 +29,8 @@ impl std::fmt::Debug for Worker {
 
 #[derive(Debug)]
 struct Entry {
-    config: Pipeline,
+    /// Its configuration as written, references unresolved.
+    raw: BTreeMap<String, String>,
     /// Why the pipeline itself (not one of its tasks) is at fault.
     failure: Option<Error>,
     tasks: Vec<(SharedStatus, Option<Running>)>,
@@ -72,13 +73,12 @@ impl Worker {
                 });
             tasks.push((status, running.ok()));
         }
-        self.lock().insert(config.name.clone(), Entry { config, failure: None, tasks });
+        self.lock().insert(config.name, Entry { raw: config.raw, failure: None, tasks });
     }
 
-    /// Shows a pipeline that cannot run at all, with the reason.
-    pub fn refuse(&self, config: Pipeline, error: Error) {
-        tracing::error!(pipeline = config.name, hint = error.hint(), "pipeline failed: {error}");
-        self.lock().insert(config.name.clone(), Entry { config, failure: Some(error), tasks: Vec::new() });
+    /// Shows a pipeline that cannot run at all, with the reason. One of that name that runs is left as it is.
+    pub fn refuse(&self, name: String, raw: BTreeMap<String, String>, error: Error) {
+        self.lock().entry(name).or_insert(Entry { raw, failure: Some(error), tasks: Vec::new() });
     }
 
     /// The names of all pipelines.
@@ -88,7 +88,7 @@ impl Worker {
 
     /// A pipeline's configuration as written, references unresolved.
     pub fn config(&self, name: &str) -> Option<BTreeMap<String, String>> {
-        self.lock().get(name).map(|entry| entry.config.raw.clone())
+        self.lock().get(name).map(|entry| entry.raw.clone())
     }
 
     /// A pipeline's status.

@@ -19,6 +19,8 @@ use crate::record::{Batch, Column, Kind, RowError, Stage};
 /// The earliest timestamp and date of PostgreSQL, 4713-11-24 BC, in µs since 1970. The latest lie beyond what 64 bits
 /// of µs since 1970 can say, and so do the infinite ones.
 const EARLIEST_US: i64 = -210_866_803_200_000_000;
+/// What is wrong with a text that holds U+0000.
+const WITH_NUL: &str = " with a NUL character";
 /// Characters of a text that a message shows.
 const EXCERPT_CHARS_MAX: usize = 40;
 
@@ -42,6 +44,13 @@ impl<'a> Refusals<'a> {
             Source::Topic | Source::Partition | Source::Offset => None,
         };
         self.errors.entry(record).or_insert(RowError { record, stage: Stage::Sink, field, message });
+    }
+
+    /// Refuses a record without a value.
+    pub fn tombstone(&mut self, row: usize, table: &str) {
+        let record = self.batch.rows.origin(row) as u32;
+        let message = format!("its value is null, which asks for a delete, and rows are only added to table {table}");
+        self.errors.entry(record).or_insert(RowError { record, stage: Stage::Sink, field: None, message });
     }
 
     /// Per record of the origin whether it is refused; None when none is.
@@ -127,7 +136,8 @@ fn sentence(bound: &Bound, value: &str) -> String {
         ColumnType::Numeric(Some((precision, scale))) => {
             format!("it takes {precision} digits, {scale} of them decimals")
         }
-        _ => "PostgreSQL's texts take no NUL character and at most the column's length".to_owned(),
+        ColumnType::Text(Some(chars)) if !value.ends_with(WITH_NUL) => format!("it takes {chars} characters"),
+        _ => "no text of PostgreSQL can hold one".to_owned(),
     };
     format!("{value} does not fit column \"{}\" ({}): {takes}", bound.name, bound.type_name)
 }
@@ -182,7 +192,7 @@ fn texts(array: Option<&StringArray>, chars_max: Option<u32>, mut refuse: impl F
     for (row, text) in array.iter().enumerate() {
         let Some(text) = text else { continue };
         if text.as_bytes().contains(&0) {
-            refuse(row, format!("text {} with a NUL character", excerpt(text)));
+            refuse(row, format!("text {}{WITH_NUL}", excerpt(text)));
         } else if text.len() > limit && text.chars().skip(limit).any(|c| c != ' ') {
             refuse(row, format!("text {} of {} characters", excerpt(text), text.chars().count()));
         }

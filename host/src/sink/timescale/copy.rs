@@ -3,11 +3,15 @@
 //! Everything that the catalogue tells is checked on whole columns first (`check.rs`), so that writing meets only
 //! cells that fit. A block of rows is measured and then filled one column after the other (`cells.rs`): each of these
 //! loops does one thing, and no row allocates. Format: PostgreSQL documentation, COPY, "Binary Format".
+//!
+//! A tombstone (a record without a value) asks for a delete, and rows are only added here: one that no stage has
+//! written a field into is refused, and would otherwise be a row of nulls.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use arrow_array::Array as _;
+use arrow_buffer::BooleanBuffer;
 
 use super::bind::{Bound, Source};
 use super::cells::{self, Cells};
@@ -68,11 +72,11 @@ impl CopyEncoder {
     }
 
     /// Fails when a column's field was in none of the first records.
-    fn watch(&mut self, pulled: &[Option<Cow<'_, Column>>], rows: usize) -> Result<()> {
+    fn watch(&mut self, pulled: &[Option<Cow<'_, Column>>], rows: usize, tombstones: &[usize]) -> Result<()> {
         let Some(watch) = &mut self.absent else {
             return Ok(());
         };
-        let still_missing = watch.look(pulled, rows);
+        let still_missing = watch.look(pulled, rows, tombstones);
         if watch.rows < ABSENT_COLUMN_RECORDS_MAX && still_missing.is_some() {
             return Ok(());
         }
@@ -100,10 +104,21 @@ impl Encoder for CopyEncoder {
         &self.wants
     }
 
+    fn resume(&mut self, rows: u64) {
+        // They lacked no field, or the task would have failed then; a field may well be rare.
+        if rows >= ABSENT_COLUMN_RECORDS_MAX {
+            self.absent = None;
+        }
+    }
+
     fn encode(&mut self, batch: &Batch, data: &mut Vec<u8>, lines: &mut Vec<i64>) -> Result<Vec<RowError>> {
         let pulled = self.pull(batch)?;
-        self.watch(&pulled, batch.len())?;
+        let tombstones = tombstones(batch, &pulled);
+        self.watch(&pulled, batch.len(), &tombstones)?;
         let mut refusals = Refusals::new(batch);
+        for &row in &tombstones {
+            refusals.tombstone(row, &self.name);
+        }
         for (bound, column) in self.columns.iter().zip(&pulled) {
             if let Some(column) = column {
                 check::column(bound, column, &mut refusals);
@@ -121,6 +136,20 @@ impl Encoder for CopyEncoder {
     }
 }
 
+/// The rows that continue a record without a value and have no field either, rising.
+fn tombstones(batch: &Batch, pulled: &[Option<Cow<'_, Column>>]) -> Vec<usize> {
+    let mut empty: Option<BooleanBuffer> = None;
+    for column in pulled.iter().flatten() {
+        // Most tables have a column that every record has: then there is nothing to look for.
+        let Some(absent) = column.absent.as_ref().filter(|absent| absent.count_set_bits() > 0) else {
+            return Vec::new();
+        };
+        empty = Some(empty.map_or_else(|| absent.clone(), |empty| &empty & absent));
+    }
+    let has_no_value = |row: &usize| batch.origin.value(batch.rows.origin(*row)).is_none();
+    empty.iter().flat_map(BooleanBuffer::set_indices).filter(has_no_value).collect()
+}
+
 /// Watches for columns whose field no record has.
 #[derive(Debug)]
 struct AbsentWatch {
@@ -132,14 +161,19 @@ struct AbsentWatch {
 
 impl AbsentWatch {
     /// Looks at the next rows, up to the limit exactly, so that the verdict does not depend on how rows are cut
-    /// into batches. Returns a column that is still missing.
-    fn look(&mut self, pulled: &[Option<Cow<'_, Column>>], rows: usize) -> Option<usize> {
-        let window = rows.min(ABSENT_COLUMN_RECORDS_MAX.saturating_sub(self.rows) as usize);
+    /// into batches. Tombstones have no fields and say nothing. Returns a column that is still missing.
+    fn look(&mut self, pulled: &[Option<Cow<'_, Column>>], rows: usize, tombstones: &[usize]) -> Option<usize> {
+        let left = ABSENT_COLUMN_RECORDS_MAX.saturating_sub(self.rows) as usize;
+        let (mut window, mut looked) = (rows.min(left), rows.min(left));
+        if !tombstones.is_empty() {
+            let telling = (0..rows).filter(|row| tombstones.binary_search(row).is_err()).take(left);
+            (window, looked) = telling.fold((0, 0), |(_, count), row| (row + 1, count + 1));
+        }
         for (seen, column) in self.seen.iter_mut().zip(pulled) {
             let absent = column.as_ref().and_then(|column| column.absent.as_ref());
-            *seen |= window > 0 && absent.is_none_or(|bits| bits.slice(0, window).count_set_bits() < window);
+            *seen |= looked > 0 && absent.is_none_or(|bits| bits.slice(0, window).count_set_bits() < window);
         }
-        self.rows += window as u64;
+        self.rows += looked as u64;
         self.seen.iter().position(|seen| !seen)
     }
 }

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use super::super::rows;
 use super::super::types::ColumnType;
 use super::*;
-use crate::record::origin::OwnedPayloads;
+use crate::record::origin::{OwnedPayloads, OwnedRecord};
 use crate::record::{Decoded, Kind, Lane, Origin, Path};
 
 /// 2026-09-21T14:13:20.123456Z in µs since 1970.
@@ -26,10 +26,13 @@ fn field(name: &str, column_type: ColumnType) -> Bound {
     Bound { name, column_type, type_name, not_null: false, source: Source::Field(want) }
 }
 
-fn origin(offsets: Vec<i64>) -> Arc<Origin> {
+/// Records at these offsets; those at `tombstones` have no value.
+fn origin(offsets: Vec<i64>, tombstones: &[i64]) -> Arc<Origin> {
     let next = offsets.last().map_or(0, |last| last + 1);
     let times = vec![0; offsets.len()];
-    let payloads = Arc::new(OwnedPayloads::default());
+    let value = |offset: &i64| (!tombstones.contains(offset)).then(|| b"{}".to_vec());
+    let record = |offset: &i64| OwnedRecord { value: value(offset), ..OwnedRecord::default() };
+    let payloads = Arc::new(OwnedPayloads { records: offsets.iter().map(record).collect() });
     Arc::new(Origin::new(Lane::new("ticks", 3), offsets, times, next, 0, payloads))
 }
 
@@ -38,7 +41,7 @@ fn batch(rows: Rows, columns: Vec<(&str, Column)>) -> Batch {
     let records = columns.first().map_or(rows.len(), |(_, column)| column.array.len());
     let columns = columns.into_iter().map(|(name, column)| (Path::new(name), column)).collect();
     let offsets = (0..records as i64).map(|record| 100 + record).collect();
-    Batch::new(origin(offsets), Decoded { columns }, rows)
+    Batch::new(origin(offsets, &[]), Decoded { columns }, rows)
 }
 
 fn encoder(columns: Vec<Bound>) -> CopyEncoder {
@@ -245,6 +248,58 @@ fn a_field_that_none_of_the_first_records_has_fails_the_task() {
     assert_eq!(stream(1_000, false).unwrap_err().kind(), ErrorKind::TableMismatch);
     assert_eq!(stream(999, false).unwrap(), [], "the 1000th record has it");
     assert_eq!(stream(1_000, true).unwrap(), [], "told that it may be missing");
+}
+
+#[test]
+fn what_an_earlier_claim_has_passed_is_not_asked_for_again() {
+    let columns = || vec![field("price", ColumnType::Float8)];
+    for (rows, fails) in [(999, true), (1_000, false)] {
+        let mut encoder = CopyEncoder::new(0, "public.t".to_owned(), columns(), false);
+        encoder.resume(rows);
+        let missing = batch(Rows::All(1_200), vec![("price", absent_column(1_200))]);
+        let outcome = encoder.encode(&missing, &mut Vec::new(), &mut Vec::new());
+        assert_eq!(outcome.is_err(), fails, "after {rows} rows");
+    }
+}
+
+fn absent_column(rows: usize) -> Column {
+    let absent = Some(BooleanBuffer::new_set(rows));
+    Column { absent, ..Column::of(Kind::Float64, Arc::new(Float64Array::from(vec![None::<f64>; rows]))) }
+}
+
+/// Tombstones at the offsets given, other records without a field, up to `records`, in one batch.
+fn with_tombstones(records: usize, tombstones: &[i64]) -> Batch {
+    let decoded = Decoded { columns: vec![(Path::new("price"), absent_column(records))] };
+    Batch::new(origin((0..records as i64).collect(), tombstones), decoded, Rows::All(records))
+}
+
+#[test]
+fn a_tombstone_is_refused_unless_a_stage_has_written_into_it() {
+    let columns = || vec![field("price", ColumnType::Float8), field("sma", ColumnType::Float8)];
+    let written = |absent: Option<BooleanBuffer>| {
+        let mut batch = with_tombstones(3, &[1]);
+        let sma = Column { absent, ..Column::of(Kind::Float64, Arc::new(Float64Array::from(vec![None::<f64>; 3]))) };
+        batch.write(Path::new("sma"), sma);
+        batch
+    };
+    let (_, lines, errors) = encode(&mut encoder(columns()), &written(Some(BooleanBuffer::new_set(3))));
+    assert_eq!(lines, [0, 2], "a record with a value and no field is a row of nulls");
+    let message = "its value is null, which asks for a delete, and rows are only added to table public.t".to_owned();
+    assert_eq!(errors, [RowError { record: 1, stage: crate::record::Stage::Sink, field: None, message }]);
+    let (_, lines, errors) = encode(&mut encoder(columns()), &written(None));
+    assert_eq!((lines, errors), (vec![0, 1, 2], vec![]), "an explicit null is a field");
+}
+
+#[test]
+fn tombstones_do_not_count_where_a_field_is_looked_for() {
+    let columns = || vec![field("price", ColumnType::Float8)];
+    let encode = |records: usize, tombstones: &[i64]| {
+        let mut encoder = CopyEncoder::new(0, "public.t".to_owned(), columns(), false);
+        encoder.encode(&with_tombstones(records, tombstones), &mut Vec::new(), &mut Vec::new())
+    };
+    let odd: Vec<i64> = (0..1_000).map(|pair| pair * 2).collect();
+    assert_eq!(encode(1_999, &odd).unwrap().len(), 1_000, "999 of these records tell");
+    assert_eq!(encode(2_000, &odd).unwrap_err().kind(), ErrorKind::TableMismatch, "and here 1000");
 }
 
 proptest! {

@@ -183,6 +183,13 @@ impl Plan<'_> {
     /// Refuses what the database would refuse with words that do not name the settings.
     fn check(&self) -> Result<()> {
         let invalid = |message: String| Err(Error::new(Kind::TableMismatch, message));
+        if self.columns.is_empty() {
+            return invalid(format!(
+                "table {} cannot be made: the first records have no field to make a column of: list in `fields` what \
+                 to write, or create the table",
+                self.name
+            ));
+        }
         if let Some(field) = self.columns.iter().find(|field| field.path.as_str().len() > IDENTIFIER_BYTES_MAX) {
             let (name, bytes) = (&field.path, field.path.as_str().len());
             return invalid(format!(

@@ -1,5 +1,5 @@
-//! The figures that guests declare. The host hands a [`Meters`] to every guest it builds for the same stage,
-//! so that a figure survives a rebuild of the guest, and reads it whenever metrics are asked for.
+//! The figures that guests declare. The host hands a [`Meters`] to every guest it builds for the same stage of a
+//! lane, so that a figure survives a rebuild of the guest, and reads it whenever metrics are asked for.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,7 +34,7 @@ impl Meter {
     }
 
     /// Adds to a counter or sets a gauge. A counter ignores what is negative or no number.
-    pub(super) fn update(&self, value: f64) {
+    pub(crate) fn update(&self, value: f64) {
         match self.kind {
             MeterKind::Gauge => self.bits.store(value.to_bits(), Ordering::Relaxed),
             MeterKind::Counter if value >= 0.0 && value.is_finite() => {
@@ -53,7 +53,7 @@ impl fmt::Debug for Meter {
     }
 }
 
-/// The figures of one stage of one lane or task.
+/// The figures of one stage of one lane.
 #[derive(Debug, Default)]
 pub struct Meters {
     declared: Mutex<Vec<Arc<Meter>>>,
@@ -65,9 +65,15 @@ impl Meters {
         self.declared.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Forgets the gauges: what they told of has left this worker. Counters go on where the lane comes back.
+    pub(super) fn forget_gauges(&self) {
+        let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
+        declared.retain(|meter| meter.kind == MeterKind::Counter);
+    }
+
     /// Declares a figure, or finds the one of that name that an earlier guest has declared.
     /// The error says what is wrong with the name, the kind or the number of figures.
-    pub(super) fn declare(&self, name: &str, kind: MeterKind, help: &str) -> Result<Arc<Meter>, String> {
+    pub(crate) fn declare(&self, name: &str, kind: MeterKind, help: &str) -> Result<Arc<Meter>, String> {
         let first = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
         let rest = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         if !first || !rest || name.len() > 64 {

@@ -1,0 +1,124 @@
+//! The plugins that pipelines name: found, made into stages, and asked whether they take their settings.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::Problem;
+use crate::config::keys::worker::PLUGIN_PATH;
+use crate::config::pipeline::Transform as TransformConfig;
+use crate::config::worker::Worker as Settings;
+use crate::error::{Error, Kind, Result};
+use crate::guest::{Catalog, Compiler, Engine, Guest, Plugin, Setup};
+use crate::metrics::Meters;
+use crate::transform::plugin::PluginTransform;
+use crate::transform::{Transform, timestamp_converter};
+
+/// The plugins in the worker's directories, compiled, each told in the log.
+pub(super) fn catalog(settings: &Settings, compiler: Option<PathBuf>) -> Result<Catalog> {
+    let cache = settings.state.as_ref().map(|state| state.join("cache"));
+    if cache.is_none() {
+        tracing::info!("plugins are compiled at every start: without a state directory there is no cache");
+    }
+    let compiler = Compiler::new(Engine::new()?, compiler, cache.as_deref());
+    let catalog = Catalog::scan(&compiler, &directories(&settings.plugins));
+    for plugin in catalog.plugins() {
+        let manifest = plugin.manifest();
+        tracing::info!(plugin = manifest.id, version = %manifest.version, file = %plugin.file().display(), "plugin found");
+    }
+    for refused in catalog.refused() {
+        tracing::warn!(file = %refused.file.display(), hint = refused.error.hint(), "plugin refused: {}", refused.error);
+    }
+    Ok(catalog)
+}
+
+/// The directories to scan: the default one need not be there.
+pub fn directories(given: &[PathBuf]) -> Vec<PathBuf> {
+    let may_lack = |directory: &PathBuf| directory.as_os_str() == PLUGIN_PATH.default_text();
+    given.iter().filter(|directory| directory.is_dir() || !may_lack(directory)).cloned().collect()
+}
+
+/// Makes a stage whose guests report their figures into what is given.
+pub(super) type StageMaker = Box<dyn Fn(Arc<Meters>) -> Result<Box<dyn Transform>> + Send + Sync>;
+
+/// Finds what a stage names; its guests are made later, one for each lane. The text is the plugin's id, None for what
+/// is built in.
+pub(super) fn stage_maker(catalog: &Catalog, stage: &TransformConfig) -> Result<(StageMaker, Option<String>)> {
+    if timestamp_converter::is_named(&stage.class) {
+        let stage = stage.clone();
+        let make = move |_| timestamp_converter::build(&stage.alias, &stage.class, &stage.settings);
+        return Ok((Box::new(make), None));
+    }
+    let missing = |error: Error| error.during(format!("transforms.{}.type", stage.alias));
+    let plugin = catalog.find(&stage.class, stage.plugin_version.as_deref()).map_err(missing)?;
+    let (setup, id) = (setup(&plugin, stage), plugin.manifest().id.clone());
+    let make = move |meters| {
+        let setup = Setup { meters, ..setup.clone() };
+        let made: Box<dyn Transform> = Box::new(PluginTransform::new(&plugin, &setup)?);
+        Ok(made)
+    };
+    Ok((Box::new(make), Some(id)))
+}
+
+fn setup(plugin: &Plugin, stage: &TransformConfig) -> Setup {
+    let (alias, settings) = (stage.alias.clone(), stage.settings.clone());
+    Setup { alias, settings, limits: plugin.limits(), meters: Arc::default() }
+}
+
+/// Whether a transform is no plugin, so that its settings can be checked without any.
+pub fn is_built_in(stage: &TransformConfig) -> bool {
+    timestamp_converter::is_named(&stage.class)
+}
+
+/// What is wrong with one transform: its plugin is found and asked, by a guest that is dropped at once.
+pub fn check_transform(catalog: &Catalog, stage: &TransformConfig) -> Vec<Problem> {
+    if is_built_in(stage) {
+        return timestamp_converter::check(&stage.class, &stage.settings);
+    }
+    let plugin = match catalog.find(&stage.class, stage.plugin_version.as_deref()) {
+        Ok(plugin) => plugin,
+        Err(error) if error.kind() == Kind::Config => {
+            let hint = "for example `plugin.version: \"[1.0,2.0)\"`";
+            return vec![Problem::new("plugin.version", error.to_string(), hint)];
+        }
+        Err(error) if catalog.plugins().iter().any(|plugin| plugin.manifest().id == stage.class) => {
+            let hint = "widen the range, or put a version within it into the plugins' directory";
+            return vec![Problem::new("plugin.version", error.to_string(), hint)];
+        }
+        Err(error) => return vec![problem(&error)],
+    };
+    match Guest::refusal(&plugin, &setup(&plugin, stage)) {
+        Ok(None) => Vec::new(),
+        Ok(Some(words)) => by_setting(&plugin, &words),
+        Err(error) => vec![problem(&error)],
+    }
+}
+
+/// An error about the plugin itself, at the stage's type. What is wrong with a file says its own way out.
+fn problem(error: &Error) -> Problem {
+    let hint = if error.kind() == Kind::PluginInvalid { String::new() } else { clause(error.hint()) };
+    Problem::new("", error.to_string(), hint)
+}
+
+/// A hint, which is a sentence of its own, as the end of one.
+fn clause(hint: &str) -> String {
+    let mut letters = hint.trim_end_matches('.').chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// A plugin's words by the settings that they are about. Plugins made with the SDK write one sentence for each wrong
+/// setting: "Setting `window` takes …, not `0`."
+fn by_setting(plugin: &Plugin, words: &str) -> Vec<Problem> {
+    const BEGIN: &str = "Setting `";
+    let about = plugin.manifest();
+    let hint = format!("`weir plugin inspect {}` shows what it takes", plugin.file().display());
+    let Some(told) = words.strip_prefix(BEGIN) else {
+        let message = format!("plugin {} {} refuses its settings: {words}", about.id, about.version);
+        return vec![Problem::new("", message, hint)];
+    };
+    let next = format!(". {BEGIN}");
+    let problem = |sentence: &str| {
+        let (setting, message) = sentence.split_once("` ").unwrap_or(("", sentence));
+        Problem::new(setting, message, hint.clone())
+    };
+    told.split(&next).map(problem).collect()
+}
