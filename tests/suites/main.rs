@@ -11,8 +11,8 @@
 #![allow(clippy::disallowed_methods, reason = "tests live in real time")]
 
 mod examples;
-mod laws;
 mod faults;
+mod laws;
 mod rig;
 mod roundtrip;
 mod sink_contract;
