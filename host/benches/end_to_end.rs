@@ -73,7 +73,7 @@ impl Bench {
         for (sent, number) in numbers.enumerate() {
             if let Some(per_s) = per_s {
                 let due = Duration::from_secs_f64(sent as f64 / per_s as f64);
-                std::thread::sleep(due.saturating_sub(begun.elapsed()));
+                measure::wait_until(begun, due);
             }
             let (symbol, json) = ticks::tick(number, SYMBOLS);
             producer.send(topic, &Record::new(&json).key(&symbol))?;
@@ -114,10 +114,10 @@ impl Bench {
     /// Waits until a pipeline stands at `records` in all lanes together.
     async fn committed(&self, worker: &Worker, name: &str, records: u64) -> Result<()> {
         let query = format!("SELECT coalesce(sum(next_offset), 0) FROM weir.position WHERE pipeline = '{name}'");
-        let begun = Instant::now();
+        let (begun, mut looks) = (Instant::now(), tokio::time::interval(Duration::from_millis(5)));
         while self.db.number(&query).await? < records as i64 {
             ensure!(begun.elapsed() < ROUND_MAX, "not done in {ROUND_MAX:?}:\n{}", worker.logs().tail(20));
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            looks.tick().await;
         }
         Ok(())
     }
