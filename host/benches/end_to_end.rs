@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt as _, TryStreamExt as _};
 use weir_tests::db::Db;
+use weir_tests::environment::directory;
 use weir_tests::kafka::{Kafka, Record};
 use weir_tests::worker::{Plan, Worker};
 
@@ -47,6 +48,7 @@ struct Bench {
     records: u64,
     hypertable: bool,
     servers: Vec<Process>,
+    state: String,
 }
 
 impl Bench {
@@ -64,7 +66,8 @@ impl Bench {
             // A server elsewhere has no process here.
             servers.extend(Process::find(name, &words).ok());
         }
-        Ok(Bench { kafka, db, topic, records, hypertable, servers })
+        let state = directory("bench")?.display().to_string();
+        Ok(Bench { kafka, db, topic, records, hypertable, servers, state })
     }
 
     fn produce(&self, topic: &str, numbers: std::ops::Range<u64>, per_s: Option<u64>) -> Result<()> {
@@ -108,7 +111,9 @@ impl Bench {
 
     async fn start(&self, name: &str, topic: &str) -> Result<Worker> {
         self.table(name).await?;
-        Plan::run(self.kafka.brokers())?.pipeline(name, &self.pipeline(name, topic))?.start()
+        // One state directory, so that the code cache is warm from the second start on.
+        let plan = Plan::run(self.kafka.brokers())?.flag("--state", &self.state);
+        plan.pipeline(name, &self.pipeline(name, topic))?.start()
     }
 
     /// Waits until a pipeline stands at `records` in all lanes together.
