@@ -73,7 +73,7 @@ impl Bench {
         for (sent, number) in numbers.enumerate() {
             if let Some(per_s) = per_s {
                 let due = Duration::from_secs_f64(sent as f64 / per_s as f64);
-                std::thread::sleep(due.saturating_sub(begun.elapsed()));
+                measure::wait_until(begun, due);
             }
             let (symbol, json) = ticks::tick(number, SYMBOLS);
             producer.send(topic, &Record::new(&json).key(&symbol))?;
@@ -114,10 +114,10 @@ impl Bench {
     /// Waits until a pipeline stands at `records` in all lanes together.
     async fn committed(&self, worker: &Worker, name: &str, records: u64) -> Result<()> {
         let query = format!("SELECT coalesce(sum(next_offset), 0) FROM weir.position WHERE pipeline = '{name}'");
-        let begun = Instant::now();
+        let (begun, mut looks) = (Instant::now(), tokio::time::interval(Duration::from_millis(5)));
         while self.db.number(&query).await? < records as i64 {
             ensure!(begun.elapsed() < ROUND_MAX, "not done in {ROUND_MAX:?}:\n{}", worker.logs().tail(20));
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            looks.tick().await;
         }
         Ok(())
     }
@@ -130,7 +130,10 @@ impl Bench {
         let name = format!("ticks_{number}");
         let servers_before = self.servers_cpu()?;
         let worker = self.start(&name, &self.topic).await?;
-        let claimed = async || Ok(ensure!(worker.logs().tail(50).contains("lane claimed"), "no lane is claimed"));
+        let claimed = async || {
+            ensure!(!worker.logs().with("lane claimed").is_empty(), "no lane is claimed");
+            Ok(())
+        };
         worker.until("a claimed lane", claimed).await?;
         let begun = Instant::now();
         self.committed(&worker, &name, self.records).await?;
@@ -149,7 +152,11 @@ impl Bench {
             overlap_s: busy("overlap").await?,
             took_s,
             rows_per_flush: rows_per_flush(&worker, &name).await?,
-            servers_s: servers_after.iter().zip(&servers_before).map(|(a, b)| (*a - *b).as_secs_f64()).collect(),
+            servers_s: servers_after
+                .iter()
+                .zip(&servers_before)
+                .map(|(after, before)| after.saturating_sub(*before).as_secs_f64())
+                .collect(),
         };
         worker.stop().await?;
         ensure!(self.db.count(&name).await? == self.records as i64, "every record is a row");

@@ -38,11 +38,11 @@ fn pipeline(db: &Db, topic: &str) -> String {
 
 /// From exec until the worker polls the broker, in milliseconds; the worker goes on.
 async fn started(plan: &Plan) -> Result<(Worker, f64)> {
-    let begun = Instant::now();
+    let (begun, mut looks) = (Instant::now(), tokio::time::interval(Duration::from_micros(500)));
     let worker = plan.start()?;
     while worker.logs().with("polling").is_empty() {
         ensure!(begun.elapsed() < Duration::from_secs(30), "the worker does not poll:\n{}", worker.logs().tail(20));
-        tokio::time::sleep(Duration::from_micros(500)).await;
+        looks.tick().await;
     }
     Ok((worker, begun.elapsed().as_secs_f64() * 1e3))
 }
@@ -67,7 +67,7 @@ fn produce(kafka: &Kafka, topic: &str, records: u64) -> Result<()> {
     let begun = Instant::now();
     for number in 0..records {
         let due = STEP * u32::try_from(number * 1_000 / PER_S)?;
-        std::thread::sleep(due.saturating_sub(begun.elapsed()));
+        measure::wait_until(begun, due);
         let (symbol, json) = ticks::tick(number, SYMBOLS);
         producer.send(topic, &Record::new(&json).key(&symbol))?;
     }
@@ -114,14 +114,20 @@ async fn main() -> Result<()> {
         starts.push(ms);
     }
     let (worker, _) = started(&plan).await?;
-    let claimed = async || Ok(ensure!(worker.logs().with("lane claimed").len() == PARTITIONS as usize, "not claimed"));
+    let claimed = async || {
+        ensure!(worker.logs().with("lane claimed").len() == PARTITIONS as usize, "not all lanes are claimed");
+        Ok(())
+    };
     worker.until("all lanes claimed", claimed).await?;
     eprintln!("idle for {IDLE:?}");
-    tokio::time::sleep(IDLE).await;
+    measure::wait_until(Instant::now(), IDLE);
     let idle_mb = worker.rss_bytes()? as f64 / f64::from(1 << 20);
     eprintln!("{PER_S} records/s for {} s", arguments.records / PER_S);
     produce(&kafka, &topic, arguments.records)?;
-    let arrived = async || Ok(ensure!(db.count(NAME).await? == arguments.records as i64, "not all has arrived"));
+    let arrived = async || {
+        ensure!(db.count(NAME).await? == arguments.records as i64, "not all has arrived");
+        Ok(())
+    };
     worker.until("all rows", arrived).await?;
     let page = worker.get("/metrics").await?.body;
     let latency = |q| histogram_ms(&page, "weir_latency_seconds", q);

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each bench takes what it needs")]
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -34,6 +34,14 @@ impl Arguments {
             }
         }
         Ok(arguments)
+    }
+}
+
+/// Waits until so much time has passed since `begun`: what a load at an even pace is made of.
+#[allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
+pub fn wait_until(begun: Instant, due: Duration) {
+    while let Some(left) = due.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
+        std::thread::park_timeout(left);
     }
 }
 

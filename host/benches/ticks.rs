@@ -51,6 +51,10 @@ impl Payloads for Packed {
     fn headers(&self, _row: usize) -> Vec<Header<'_>> {
         Vec::new()
     }
+
+    fn may_have_tombstones(&self) -> bool {
+        false
+    }
 }
 
 /// `records` ticks as batches of several lanes in turn; a symbol stays in its lane.

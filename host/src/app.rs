@@ -21,7 +21,7 @@ use crate::convert;
 use crate::error::{Error, Kind, Result};
 use crate::guest::Catalog;
 use crate::kafka::ConsumerSettings;
-use crate::limits::{FLUSH_BYTES_MAX, FLUSH_ROWS_MAX};
+use crate::limits::{FLUSH_BYTES_MAX, FLUSH_ROWS_MAX, IDLE_BYTES};
 use crate::metrics::{Metrics, Stage};
 use crate::record::Lane;
 use crate::rest::{self, Surface};
@@ -177,11 +177,12 @@ fn address(text: &str) -> Result<SocketAddr> {
     found.ok_or_else(|| Error::new(Kind::Config, format!("`{text}` is no address to listen on (HOST:PORT)")))
 }
 
-/// What each task may use of the worker's budget. A quarter is for the process itself, its guests and what
-/// the client libraries hold; the rest is shared by the tasks.
+/// What each task may use of the worker's budget. First comes what a worker takes that has nothing to do, and a part for
+/// what the allocator cannot give back at once; the rest is shared by the tasks.
 fn task_bytes(memory: u64, pipelines: &[Pipeline]) -> usize {
     let tasks: usize = pipelines.iter().map(|p| p.tasks_max).sum();
-    usize::try_from(memory / 4 * 3).unwrap_or(usize::MAX) / tasks.max(1)
+    let shared = memory.saturating_sub(IDLE_BYTES) / 10 * 7;
+    usize::try_from(shared).unwrap_or(usize::MAX) / tasks.max(1)
 }
 
 /// The worker's stable name: given, else kept in the state directory, else made up for this run.

@@ -10,16 +10,24 @@ pub const BATCH_BYTES_MAX: usize = 4 << 20;
 pub const FLUSH_ROWS_MAX: usize = 100_000;
 /// Encoded bytes plus payload bytes held by one flush.
 pub const FLUSH_BYTES_MAX: usize = 64 << 20;
+/// Resident memory of a worker that has nothing to do, the pages of its program included.
+pub const IDLE_BYTES: u64 = 40 << 20;
 /// One slice of work on the task's thread before it looks at its queue again.
 pub const SLICE: Duration = Duration::from_millis(5);
 /// The consumer is served at least this often, whatever happens: rebalances are delivered there.
 pub const SERVE_INTERVAL: Duration = Duration::from_millis(100);
 /// First wait after a failed attempt; doubled up to [`RETRY_DELAY_MAX`].
-pub const RETRY_DELAY_MIN: Duration = Duration::from_millis(100);
+pub const RETRY_DELAY_MIN: Duration = Duration::from_millis(10);
 /// Longest wait between attempts.
 pub const RETRY_DELAY_MAX: Duration = Duration::from_secs(10);
-/// Fences in a row after which a task fails and names the other owner.
-pub const FENCES_MAX: u32 = 10;
+/// Fences of a lane, each less than [`FENCES_FORGOTTEN`] after the one before, after which a task fails and names the
+/// other owner. A paused worker that wakes up is fenced once or twice; two workers of one pipeline without end.
+pub const FENCES_MAX: u32 = 5;
+/// First wait before a fenced lane is claimed again, doubled each time up to [`RETRY_DELAY_MAX`]: time for the group to
+/// tell a worker that was paused that it has lost its lanes.
+pub const FENCE_DELAY_MIN: Duration = Duration::from_millis(200);
+/// Time after which a fence does not count any more.
+pub const FENCES_FORGOTTEN: Duration = Duration::from_secs(300);
 /// Refused rows of one flush after which the task fails: the table is at fault, not the rows.
 pub const REFUSALS_PER_FLUSH_MAX: usize = 1_000;
 /// Nesting of a JSON document.

@@ -33,6 +33,7 @@ pub struct Metrics {
     position: IntGaugeVec,
     replay_remaining: IntGaugeVec,
     flushes: IntCounterVec,
+    flush_attempts: IntCounterVec,
     flush_rows: HistogramVec,
     commit_seconds: HistogramVec,
     latency_seconds: HistogramVec,
@@ -52,6 +53,8 @@ pub struct PipelineMetrics {
     pipeline: String,
     /// Transactions that committed.
     pub flushes: IntCounter,
+    /// Attempts to write a flush, the good ones included.
+    pub flush_attempts: IntCounter,
     /// Rows per flush.
     pub flush_rows: Histogram,
     /// From the first statement to the acknowledged COMMIT, retries included.
@@ -107,6 +110,7 @@ impl Metrics {
             position: gauge(&r, "weir_next_offset", "The sink's next offset.", LANE)?,
             replay_remaining: gauge(&r, "weir_replay_remaining_records", "Records to replay with output off.", LANE)?,
             flushes: counter(&r, "weir_flushes_total", "Transactions committed.", PIPELINE)?,
+            flush_attempts: counter(&r, "weir_flush_attempts_total", "Transactions tried.", PIPELINE)?,
             flush_rows: histogram(&r, "weir_flush_rows", "Rows per transaction.", PIPELINE, &rows)?,
             commit_seconds: histogram(&r, "weir_commit_seconds", "One flush, retries included.", PIPELINE, &seconds)?,
             latency_seconds: histogram(
@@ -139,6 +143,7 @@ impl Metrics {
             metrics: Arc::clone(self),
             pipeline: pipeline.to_owned(),
             flushes: self.flushes.with_label_values(&labels),
+            flush_attempts: self.flush_attempts.with_label_values(&labels),
             flush_rows: self.flush_rows.with_label_values(&labels),
             commit_seconds: self.commit_seconds.with_label_values(&labels),
             latency_seconds: self.latency_seconds.with_label_values(&labels),

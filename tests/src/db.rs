@@ -153,10 +153,17 @@ impl Db {
     /// # Errors
     /// When `tests/run` started no PostgreSQL, or the database cannot be created.
     pub async fn postgres(hint: &str) -> Result<Self> {
-        let server = Address::parse(&variable(DATABASE_URL)?)?;
+        Self::on(&Address::parse(&variable(DATABASE_URL)?)?, hint).await
+    }
+
+    /// A new database on a PostgreSQL of the test's own.
+    ///
+    /// # Errors
+    /// When the database cannot be created.
+    pub async fn on(server: &Address, hint: &str) -> Result<Self> {
         let database = unique(hint).to_lowercase();
         server.connect().await?.batch_execute(&format!("CREATE DATABASE {database}")).await?;
-        let address = Address { database, ..server };
+        let address = Address { database, ..server.clone() };
         let session = address.connect().await?;
         Ok(Self { address, schema: "public".to_owned(), weir_schema: "weir".to_owned(), session })
     }
@@ -172,6 +179,15 @@ impl Db {
         session.batch_execute(&format!("CREATE EXTENSION IF NOT EXISTS timescaledb; CREATE SCHEMA {schema}")).await?;
         let weir_schema = format!("weir_{schema}");
         Ok(Self { address, schema, weir_schema, session })
+    }
+
+    /// Takes a new session, after the server has ended the old one.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub async fn reconnect(&mut self) -> Result<()> {
+        self.session = self.address.connect().await?;
+        Ok(())
     }
 
     /// Where it is.

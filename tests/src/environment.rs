@@ -11,6 +11,8 @@ use anyhow::{Context, Result};
 pub const BROKERS: &str = "WEIR_TEST_BROKERS";
 /// PostgreSQL's URL, of a superuser.
 pub const DATABASE_URL: &str = "WEIR_TEST_DATABASE_URL";
+/// The folder with PostgreSQL's programs, for servers of a test's own.
+pub const POSTGRES_BIN: &str = "WEIR_TEST_POSTGRES_BIN";
 /// TimescaleDB's URL, of a user who may create schemas.
 pub const TIMESCALE_URL: &str = "WEIR_TEST_TIMESCALE_URL";
 /// The `weir` binary under test.

@@ -13,6 +13,8 @@
 mod absent;
 mod errors;
 mod examples;
+mod faults;
+mod laws;
 mod plugin_metrics;
 mod rig;
 mod roundtrip;

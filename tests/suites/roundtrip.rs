@@ -15,7 +15,7 @@ use arrow_array::{
 use proptest::prelude::*;
 use proptest::strategy::{BoxedStrategy, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use weir::record::{Field, Flush, Kind, Lane, Path, Segment};
+use weir::record::{Column, Field, Flush, Kind, Lane, Path, Segment};
 use weir::sink::{ClaimRequest, Claimed, Prepared, Sink as _};
 use weir_tests::db::{Db, Session};
 
@@ -303,7 +303,10 @@ async fn write(db: &Db, case: &Case, cells: &[Cell]) -> Result<()> {
     segment.to = cells.len() as i64;
     for (number, part) in cells.chunks(cells.len() / 2).enumerate() {
         let from = (number * (cells.len() / 2)) as i64;
-        let batch = batch(&lane, from, &[("v", case.kind, (case.array)(part))]);
+        let array = (case.array)(part);
+        let mut batch = batch(&lane, from, &[("v", case.kind, Arc::clone(&array))]);
+        // As the chain's output, which is what `prepare` was told: its kind need not be the column's own.
+        batch.write(Path::new("v"), Column::of(case.kind, array));
         let errors = encoder.encode(&batch, &mut segment.data, &mut segment.lines)?;
         ensure!(errors.is_empty(), "{}: refused {errors:?}", case.column);
     }

@@ -140,6 +140,9 @@ pub struct Bytes {
     values: Vec<u8>,
     /// Where each cell ends in `values`, after a leading 0; 0 for cells without bytes.
     ends: Vec<i32>,
+    /// What the column before had: room for as much is made when the next one begins, and not held in between, since
+    /// every lane has builders of its own.
+    reserve: usize,
     /// The cell that was set last, and where it begins in `values`.
     last: usize,
     start: usize,
@@ -150,6 +153,7 @@ impl Bytes {
     pub fn begin(&mut self, rows: usize) {
         self.states.begin(rows);
         self.ends = vec![0; rows + 1];
+        self.values = Vec::with_capacity(self.reserve);
         self.last = usize::MAX;
     }
 
@@ -209,8 +213,8 @@ impl Bytes {
             *end = before.max(*end);
             *end
         });
-        let capacity = self.values.len();
-        let values = Buffer::from(std::mem::replace(&mut self.values, Vec::with_capacity(capacity)));
+        self.reserve = self.values.len();
+        let values = Buffer::from(std::mem::take(&mut self.values));
         let offsets = OffsetBuffer::new(ScalarBuffer::from(ends));
         self.states.column(kind, |nulls| {
             let array: Result<ArrayRef, ArrowError> = match kind {

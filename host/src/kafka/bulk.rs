@@ -150,7 +150,12 @@ impl BulkQueue {
     fn finish(&self, lane: usize, run: Run) -> Option<Origin> {
         let (_, _, lane) = self.lanes.get(lane)?;
         let next_offset = run.offsets.last()? + 1;
-        let payloads = Messages { run: run.messages, headers: Mutex::new(()), _client: Arc::clone(&self.client) };
+        let payloads = Messages {
+            run: run.messages,
+            tombstones: run.tombstones,
+            headers: Mutex::new(()),
+            _client: Arc::clone(&self.client),
+        };
         Some(Origin::new(lane.clone(), run.offsets, run.timestamps, next_offset, run.bytes, Arc::new(payloads)))
     }
 }
@@ -173,6 +178,7 @@ struct Run {
     timestamps: Vec<i64>,
     bytes: usize,
     payload_bytes: usize,
+    tombstones: bool,
 }
 
 impl Run {
@@ -184,6 +190,7 @@ impl Run {
     fn push(&mut self, message: Message) {
         let bytes = message.payload_bytes();
         self.payload_bytes += bytes;
+        self.tombstones |= message.value().is_none();
         self.bytes += bytes + RECORD_OVERHEAD_BYTES;
         self.offsets.push(message.offset());
         self.timestamps.push(message.timestamp_us());
@@ -297,6 +304,7 @@ fn bytes<'a>(at: *mut c_void, len: usize) -> Option<&'a [u8]> {
 /// The messages of a run.
 struct Messages {
     run: Vec<Message>,
+    tombstones: bool,
     headers: Mutex<()>,
     // Dropped after the messages (declaration order): they must not outlive their client.
     _client: Client,
@@ -320,6 +328,10 @@ impl Payloads for Messages {
     fn headers(&self, row: usize) -> Vec<Header<'_>> {
         let _parsing = self.headers.lock().unwrap_or_else(PoisonError::into_inner);
         self.run.get(row).map(Message::headers).unwrap_or_default()
+    }
+
+    fn may_have_tombstones(&self) -> bool {
+        self.tombstones
     }
 }
 

@@ -40,10 +40,12 @@ pub const RECORD_OVERHEAD_BYTES: usize = 256;
 impl ConsumerSettings {
     /// The client's configuration.
     pub(super) fn client_config(&self) -> ClientConfig {
-        let fetch_kib = (self.fetch_bytes_max / 1024).clamp(256, 65_536);
-        // Prefetch stops at whichever comes first; the overhead dominates for small records.
+        // Prefetch stops when the queue holds its part, so a last response comes on top of it. Responses are small beside
+        // the queue, since each is held whole until the last of its records is done with.
+        let response_bytes = (self.fetch_bytes_max / 8).clamp(1 << 18, 16 << 20);
+        let queue_kib = (self.fetch_bytes_max.saturating_sub(response_bytes) / 1024).clamp(256, 65_536);
+        // Whichever comes first; the overhead dominates for small records.
         let records = (self.fetch_bytes_max / (2 * RECORD_OVERHEAD_BYTES)).clamp(1_000, 200_000);
-        let response_bytes = (self.fetch_bytes_max / 2).clamp(1 << 18, 16 << 20);
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.bootstrap_servers)
@@ -55,7 +57,7 @@ impl ConsumerSettings {
             .set("fetch.queue.backoff.ms", "2")
             .set("fetch.wait.max.ms", "100")
             .set("queued.min.messages", records.to_string())
-            .set("queued.max.messages.kbytes", fetch_kib.to_string())
+            .set("queued.max.messages.kbytes", queue_kib.to_string())
             .set("fetch.max.bytes", response_bytes.to_string())
             .set("fetch.message.max.bytes", (response_bytes.min(1 << 20)).to_string())
             .set("reconnect.backoff.max.ms", "2000")

@@ -92,7 +92,8 @@ impl Segment {
 
     /// What it holds in memory, in bytes: encoded rows, their offsets, and the payloads.
     pub fn bytes(&self) -> usize {
-        self.data.len() + self.lines.len() * size_of::<i64>() + self.origins.iter().map(|o| o.bytes).sum::<usize>()
+        let encoded = self.data.capacity() + self.lines.capacity() * size_of::<i64>();
+        encoded + self.origins.iter().map(|o| o.bytes).sum::<usize>()
     }
 }
 

@@ -20,6 +20,10 @@ pub trait Payloads: Send + Sync + Debug {
     fn value(&self, row: usize) -> Option<&[u8]>;
     /// The headers of record `row`, in order; names may repeat.
     fn headers(&self, row: usize) -> Vec<Header<'_>>;
+    /// Whether there may be a tombstone among the records; a no spares looking at each.
+    fn may_have_tombstones(&self) -> bool {
+        true
+    }
 }
 
 /// A timestamp that a record does not have.
@@ -80,6 +84,11 @@ impl Origin {
     /// The headers of a row.
     pub fn headers(&self, row: usize) -> Vec<Header<'_>> {
         self.payloads.headers(self.first + row)
+    }
+
+    /// Whether a row may be a tombstone; a no spares looking at each.
+    pub fn may_have_tombstones(&self) -> bool {
+        self.payloads.may_have_tombstones()
     }
 
     /// The rows of a range as a run of their own, sharing the payloads. Its `next_offset` is the offset of

@@ -14,6 +14,7 @@ pub struct Ledger {
     lanes: BTreeMap<Lane, Standing>,
     open: BTreeMap<Lane, Segment>,
     spare: Vec<(Vec<u8>, Vec<i64>)>,
+    spare_bytes_max: usize,
     bytes: usize,
     rows: usize,
 }
@@ -25,6 +26,11 @@ struct Standing {
 }
 
 impl Ledger {
+    /// Empty books that keep at most this many bytes of the buffers of written segments for later ones.
+    pub fn new(spare_bytes_max: usize) -> Self {
+        Ledger { spare_bytes_max, ..Ledger::default() }
+    }
+
     /// Opens the books of a lane at its claim's next offset.
     pub fn open(&mut self, claim: Claim) {
         let processed = claim.next_offset;
@@ -68,6 +74,7 @@ impl Ledger {
         assert!(to > standing.processed, "a lane only moves on: {lane} from {} to {to}", standing.processed);
         let from = standing.processed;
         let spare = &mut self.spare;
+        let counted = self.open.get(lane).map_or(0, Segment::bytes);
         let segment = self.open.entry(lane.clone()).or_insert_with(|| {
             let (data, lines) = spare.pop().unwrap_or_default();
             Segment { data, lines, ..Segment::new(lane.clone(), from, table) }
@@ -81,7 +88,7 @@ impl Ledger {
         }
         segment.to = to;
         standing.processed = to;
-        self.bytes += segment.bytes() - before.bytes;
+        self.bytes += segment.bytes() - counted;
         self.rows += segment.lines.len() - before.lines;
         filled
     }
@@ -124,8 +131,8 @@ impl Ledger {
         let (mut data, mut lines) = (segment.data, segment.lines);
         data.clear();
         lines.clear();
-        // A buffer that grew for one burst of large records is not kept.
-        if self.spare.len() < 2 * self.lanes.len().max(1) && data.capacity() <= (16 << 20) {
+        let held: usize = self.spare.iter().map(|(data, _)| data.capacity()).sum();
+        if self.spare.len() < 2 * self.lanes.len() && held + data.capacity() <= self.spare_bytes_max {
             self.spare.push((data, lines));
         }
     }
@@ -143,7 +150,6 @@ impl Ledger {
 
 /// How long a segment's parts were, to take back what a failed fill appended.
 struct Mark {
-    bytes: usize,
     data: usize,
     lines: usize,
     decisions: usize,
@@ -155,7 +161,6 @@ struct Mark {
 impl Mark {
     fn of(segment: &Segment) -> Self {
         Mark {
-            bytes: segment.bytes(),
             data: segment.data.len(),
             lines: segment.lines.len(),
             decisions: segment.decisions.len(),
@@ -252,5 +257,27 @@ mod tests {
         ledger.open(claim(0, 2, 0));
         ledger.committed(&Lane::new("t", 0), 1, 2);
         assert_eq!(ledger.positions().next().unwrap().1, 0);
+    }
+
+    #[test]
+    fn what_is_open_counts_by_its_memory_and_buffers_kept_are_bounded() {
+        let (lane, capacity) = (Lane::new("t", 0), 600);
+        let mut ledger = Ledger::new(1_000);
+        ledger.open(claim(0, 1, 0));
+        for to in 1..4 {
+            // Kept buffers come back with their capacity; the first one is made here.
+            let fill = |segment: &mut Segment| {
+                segment.data.reserve_exact(capacity);
+                segment.data.push(1);
+                Ok(())
+            };
+            ledger.fill(&lane, to, 0, fill).unwrap();
+            assert_eq!(ledger.open_bytes(), capacity, "room that is reserved is taken");
+            let (flush, _) = ledger.take();
+            flush.segments.into_iter().for_each(|segment| ledger.recycle(segment));
+            let another = Segment { data: Vec::with_capacity(capacity), ..Segment::new(lane.clone(), to, 0) };
+            ledger.recycle(another);
+            assert_eq!(ledger.spare.iter().map(|(data, _)| data.capacity()).collect::<Vec<_>>(), [capacity]);
+        }
     }
 }

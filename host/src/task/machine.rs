@@ -10,9 +10,12 @@ use std::sync::Arc;
 use super::ledger::Ledger;
 use super::writer::{Fate, Report};
 use crate::error::{Error, Kind};
-use crate::limits::{FENCES_MAX, RETRY_DELAY_MAX, RETRY_DELAY_MIN};
+use crate::limits::{FENCE_DELAY_MIN, FENCES_FORGOTTEN, FENCES_MAX, RETRY_DELAY_MAX};
 use crate::record::{Claim, Flush, Lane};
 use crate::sink::{ClaimRequest, Claimed};
+
+/// The part of a flush's bytes that buffers kept for later segments may take.
+const SPARE_SHARE: usize = 4;
 
 /// What a task is told.
 #[derive(Debug)]
@@ -111,6 +114,14 @@ enum LaneState {
     },
 }
 
+/// How often a lane was taken from us lately. What is committed between two fences says nothing: two workers that
+/// take a lane from each other both commit.
+#[derive(Debug, Clone, Copy, Default)]
+struct Fences {
+    count: u32,
+    last_ms: u64,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Running,
@@ -123,7 +134,7 @@ enum Phase {
 pub struct Machine {
     settings: Settings,
     lanes: BTreeMap<Lane, LaneState>,
-    fences: BTreeMap<Lane, u32>,
+    fences: BTreeMap<Lane, Fences>,
     topics: BTreeSet<Arc<str>>,
     /// The books.
     pub ledger: Ledger,
@@ -141,7 +152,7 @@ impl Machine {
             lanes: BTreeMap::new(),
             fences: BTreeMap::new(),
             topics: BTreeSet::new(),
-            ledger: Ledger::default(),
+            ledger: Ledger::new(settings.flush_bytes_max / SPARE_SHARE),
             in_flight: false,
             opened_at_ms: None,
             asked: 0,
@@ -156,6 +167,11 @@ impl Machine {
             return 0;
         }
         self.settings.flush_rows_max.saturating_sub(self.ledger.open_rows())
+    }
+
+    /// How many bytes the open flush still takes.
+    pub fn room_bytes(&self) -> usize {
+        self.settings.flush_bytes_max.saturating_sub(self.ledger.open_bytes())
     }
 
     /// Whether a lane is being read: records of any other lane are not ours.
@@ -295,15 +311,13 @@ impl Machine {
             match fate {
                 Fate::Committed => {
                     self.ledger.committed(&lane, claim.epoch, segment.to);
-                    self.fences.remove(&lane);
                 }
                 Fate::Fenced { owner } if ours => {
-                    let fences = self.fences.entry(lane.clone()).or_default();
-                    *fences += 1;
-                    if *fences > FENCES_MAX {
-                        return self.fail(fenced(&lane, &owner));
+                    let fences = self.fenced(&lane, now_ms);
+                    if fences > FENCES_MAX {
+                        return self.fail(taken(&lane, &owner));
                     }
-                    let wait = RETRY_DELAY_MIN.saturating_mul(1 << (*fences).min(16)).min(RETRY_DELAY_MAX);
+                    let wait = FENCE_DELAY_MIN.saturating_mul(1 << (fences - 1)).min(RETRY_DELAY_MAX);
                     self.give_up(&lane, now_ms + wait.as_millis() as u64);
                     stopped.push(lane);
                 }
@@ -321,6 +335,16 @@ impl Machine {
         }
         actions.extend(self.backed_off(now_ms));
         actions
+    }
+
+    /// Counts a fence; the count begins anew when the last one is long ago.
+    fn fenced(&mut self, lane: &Lane, now_ms: u64) -> u32 {
+        let fences = self.fences.entry(lane.clone()).or_default();
+        if now_ms.saturating_sub(fences.last_ms) >= FENCES_FORGOTTEN.as_millis() as u64 {
+            fences.count = 0;
+        }
+        *fences = Fences { count: fences.count + 1, last_ms: now_ms };
+        fences.count
     }
 
     /// Drops our hold on a lane that the group still gives us; it is claimed again at `until_ms`.
@@ -390,6 +414,9 @@ impl Machine {
     }
 }
 
-fn fenced(lane: &Lane, owner: &str) -> Error {
-    Error::new(Kind::Fenced, format!("worker {owner} took the position of {lane} {FENCES_MAX} times in a row"))
+fn taken(lane: &Lane, owner: &str) -> Error {
+    Error::new(
+        Kind::Fenced,
+        format!("the position of {lane} was taken more than {FENCES_MAX} times, last by worker {owner}"),
+    )
 }

@@ -16,7 +16,7 @@ pub mod writer;
 #[cfg(test)]
 mod simulator;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -34,11 +34,11 @@ use crate::clock::Clock;
 use crate::config::pipeline::OffsetReset;
 use crate::convert::Converter;
 use crate::convert::decoder::Decoder;
-use crate::error::{Error, Policy, Result};
+use crate::error::{Error, Kind, Policy, Result};
 use crate::kafka::{Consumer, ConsumerSettings, GroupEvent, ReadError, Waker};
 use crate::limits::{BATCH_ROWS_MAX, DRAIN_MAX, SERVE_INTERVAL, SLICE};
 use crate::metrics::{LaneMetrics, PipelineMetrics};
-use crate::record::{Claim, Field, Lane, Origin};
+use crate::record::{Claim, Field, Lane, Origin, Stage};
 use crate::sink::{Encoder, Sink};
 use crate::transform::Chain;
 
@@ -47,6 +47,8 @@ pub type ChainFactory = Arc<dyn Fn(Option<&Lane>) -> Result<Chain> + Send + Sync
 
 /// How often the group is told where the sink stands, and status is refreshed.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// What the first records are taken to have, before any was read.
+const RECORD_BYTES_GUESS: usize = 64 << 10;
 
 /// Everything a task is made of.
 pub struct Spec {
@@ -128,7 +130,7 @@ pub fn spawn(spec: Spec, runtime: &Handle) -> Result<Running> {
     let thread = std::thread::Builder::new()
         .name(format!("{}-{}", spec.pipeline, spec.number))
         .spawn(move || run(spec, &runtime, sender, messages))
-        .map_err(|e| Error::caused(crate::error::Kind::Internal, "start a thread", e))?;
+        .map_err(|e| Error::caused(Kind::Internal, "start a thread", e))?;
     Ok(Running { queue, thread: Some(thread) })
 }
 
@@ -172,8 +174,13 @@ struct Task {
     outputs: Vec<Field>,
     encoders: BTreeMap<Arc<str>, Box<dyn Encoder>>,
     slots: BTreeMap<Lane, Slot>,
-    /// Runs that wait for their topic's table, which needs them as a sample.
+    /// Runs that wait for their topic's table, which needs them as a sample, or for room in the flush. Nothing more is
+    /// read meanwhile.
     pending: VecDeque<Origin>,
+    /// Topics whose table has been given a sample.
+    sampled: BTreeSet<Arc<str>>,
+    /// The size of the records read last: how many of them the flush takes is judged by it.
+    record_bytes: usize,
     failure: Option<Error>,
     reported_at: Duration,
     served_at: Duration,
@@ -244,6 +251,8 @@ impl Task {
             encoders: BTreeMap::new(),
             slots: BTreeMap::new(),
             pending: VecDeque::new(),
+            sampled: BTreeSet::new(),
+            record_bytes: RECORD_BYTES_GUESS,
             failure: None,
             reported_at: Duration::ZERO,
             served_at: Duration::ZERO,
@@ -455,15 +464,17 @@ impl Task {
                 more = false;
                 break;
             }
-            let (runs, errors) = self.consumer.read(room.min(BATCH_ROWS_MAX));
+            // A record takes room for its payload and for its row.
+            let fitting = (self.machine.room_bytes() / (2 * self.record_bytes)).max(1);
+            let (runs, errors) = self.consumer.read(room.min(BATCH_ROWS_MAX).min(fitting));
             self.read_errors(errors)?;
             more = !runs.is_empty();
             if !more {
                 break;
             }
-            for run in runs {
-                self.process(run)?;
-            }
+            self.record_bytes = runs.iter().map(|run| run.bytes / run.len()).max().unwrap_or(0).max(1);
+            self.pending.extend(runs);
+            self.process_pending()?;
             self.on(Event::Tick)?;
         }
         let worked = self.spec.clock.elapsed().saturating_sub(began);
@@ -471,30 +482,30 @@ impl Task {
         Ok(more)
     }
 
+    /// Processes what was read, as far as tables are there and the flush has room.
     fn process_pending(&mut self) -> Result<()> {
-        while let Some(topic) = self.pending.front().map(|run| Arc::clone(&run.lane.topic)) {
-            if !self.encoders.contains_key(&topic) {
-                return Ok(());
+        while self.machine.room() > 0
+            && let Some(run) = self.pending.pop_front()
+        {
+            if !self.machine.is_reading(&run.lane) {
+                continue;
             }
-            if let Some(run) = self.pending.pop_front() {
+            let topic = &run.lane.topic;
+            if self.encoders.contains_key(topic) {
                 self.process(run)?;
+                continue;
             }
+            if self.sampled.insert(Arc::clone(topic)) {
+                self.prepare(Arc::clone(topic), Some(self.spec.value_converter.sample(&run)));
+            }
+            self.pending.push_front(run);
+            break;
         }
         Ok(())
     }
 
     fn process(&mut self, run: Origin) -> Result<()> {
-        if !self.machine.is_reading(&run.lane) {
-            return Ok(());
-        }
         let lane = run.lane.clone();
-        if !self.encoders.contains_key(&lane.topic) {
-            if self.pending.iter().all(|waiting| waiting.lane.topic != lane.topic) {
-                self.prepare(Arc::clone(&lane.topic), Some(self.spec.value_converter.sample(&run)));
-            }
-            self.pending.push_back(run);
-            return Ok(());
-        }
         let (Some(slot), Some(encoder)) = (self.slots.get_mut(&lane), self.encoders.get_mut(&lane.topic)) else {
             return Ok(());
         };
@@ -513,7 +524,10 @@ impl Task {
         if processed.caught_up {
             tracing::info!(pipeline = self.spec.pipeline, lane = %lane, next_offset = end, "replay has caught up");
         }
-        self.spec.log_failed(&lane, &processed.failed);
+        for (offset, error) in &processed.failed {
+            let field = error.field.as_deref().unwrap_or_default();
+            self.spec.log_skipped(&lane, *offset, error.stage, field, &error.message);
+        }
         Ok(())
     }
 
@@ -523,6 +537,13 @@ impl Task {
         let meanwhile = metrics.process_busy.get() - self.busy_at_write;
         metrics.overlap.inc_by(meanwhile.min(took.as_secs_f64()));
         metrics.commit_unknown.inc_by(u64::from(report.unknown));
+        metrics.flush_attempts.inc_by(u64::from(report.attempts));
+        for (lane, decision) in &report.refused {
+            if let Some(slot) = self.slots.get(lane) {
+                slot.metrics.errors.inc();
+            }
+            self.spec.log_skipped(lane, decision.offset, decision.stage, "", &decision.detail);
+        }
         let mut rows = 0;
         for (segment, claim, fate) in &report.segments {
             match fate {
@@ -535,17 +556,13 @@ impl Task {
                 Fate::Fenced { owner } => {
                     metrics.fenced.inc();
                     tracing::warn!(pipeline = self.spec.pipeline, lane = %segment.lane, epoch = claim.epoch, owner, "lane fenced");
+                    let message = format!("worker {owner} holds the position of {}; it is claimed again", segment.lane);
+                    self.spec.status.set_waiting(Party::Sink, Some(&Error::new(Kind::Fenced, message)));
                 }
                 Fate::LostTail => {
                     tracing::error!(pipeline = self.spec.pipeline, lane = %segment.lane, "the database lost committed positions");
                 }
             }
-        }
-        for (lane, offset, error) in &report.refused {
-            if let Some(slot) = self.slots.get(lane) {
-                slot.metrics.errors.inc();
-            }
-            self.spec.log_failed(lane, &[(*offset, error.clone())]);
         }
         if report.failure.is_none() {
             metrics.flushes.inc();
@@ -611,7 +628,7 @@ impl SlotStage {
         }
         match self {
             SlotStage::Running(runner) => Ok(runner),
-            SlotStage::Waiting(_) => Err(Error::new(crate::error::Kind::Internal, "a lane has no runner")),
+            SlotStage::Waiting(_) => Err(Error::new(Kind::Internal, "a lane has no runner")),
         }
     }
 }
@@ -621,22 +638,11 @@ impl SpecParts {
         waiting(Party::Kafka, &self.pipeline, self.number, &self.status)
     }
 
-    fn log_failed(&self, lane: &Lane, failed: &[(i64, crate::record::RowError)]) {
-        if !self.log_errors {
-            return;
-        }
-        for (offset, error) in failed {
-            tracing::warn!(
-                pipeline = self.pipeline,
-                task = self.number,
-                topic = &*lane.topic,
-                partition = lane.partition,
-                offset,
-                stage = %error.stage,
-                field = error.field.as_deref().unwrap_or_default(),
-                "record skipped: {}",
-                error.message
-            );
+    /// Logs a record that became no row, as Connect does where it is asked to.
+    fn log_skipped(&self, lane: &Lane, offset: i64, stage: Stage, field: &str, message: &str) {
+        if self.log_errors {
+            let (pipeline, task, topic, partition) = (&self.pipeline, self.number, &*lane.topic, lane.partition);
+            tracing::warn!(pipeline, task, topic, partition, offset, %stage, field, "record skipped: {message}");
         }
     }
 }

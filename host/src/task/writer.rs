@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Kind, Policy};
 use crate::limits::{REFUSALS_PER_FLUSH_MAX, RETRY_DELAY_MAX, RETRY_DELAY_MIN};
-use crate::record::{Claim, Decision, DecisionKind, Flush, Lane, PositionRow, RowError, Segment, Stage};
+use crate::record::{Claim, Decision, DecisionKind, Flush, Lane, PositionRow, Segment, Stage};
 use crate::sink::{Refusal, WriteError};
 use crate::state::verdict::{Verdict, judge};
 
@@ -47,8 +47,8 @@ pub struct Report {
     pub failure: Option<Error>,
     /// Attempts made.
     pub attempts: u32,
-    /// The records whose rows the database refused and that were taken out, with lane and offset.
-    pub refused: Vec<(Lane, i64, RowError)>,
+    /// Records that the database refused and that were taken out, with what was decided about each.
+    pub refused: Vec<(Lane, Decision)>,
     /// How often the outcome was unknown.
     pub unknown: u32,
     /// From record timestamps to the commit, in µs: a sample, filled in by whoever has a clock.
@@ -200,23 +200,19 @@ impl Writer {
         if self.tolerance == Tolerance::None {
             return self.fail(Error::new(Kind::RecordRefused, sentence));
         }
-        let error = RowError { record: 0, stage: Stage::Sink, field: refusal.column.clone(), message: cause(refusal) };
-        self.report.refused.push((lane, offset, error));
-        if self.report.refused.len() > REFUSALS_PER_FLUSH_MAX {
+        if self.report.refused.len() >= REFUSALS_PER_FLUSH_MAX {
             let message =
                 format!("the database refused more than {REFUSALS_PER_FLUSH_MAX} rows of one flush; last: {sentence}");
             return self.fail(Error::new(Kind::RecordRefused, message));
         }
         if let Some(segment) = self.flush.segments.get_mut(refusal.segment) {
             withdraw(segment, offset);
-            let detail = format!(
-                "{}{}",
-                refusal.column.as_ref().map(|c| format!("column {c}: ")).unwrap_or_default(),
-                cause(refusal)
-            );
+            let column = refusal.column.as_ref().map(|column| format!("column {column}: ")).unwrap_or_default();
+            let detail = format!("{column}{}", cause(refusal));
             let decision = Decision { offset, kind: DecisionKind::Refused, stage: Stage::Sink, detail };
             let at = segment.decisions.partition_point(|d| d.offset <= offset);
-            segment.decisions.insert(at, decision);
+            segment.decisions.insert(at, decision.clone());
+            self.report.refused.push((lane, decision));
         }
         Step::Attempt
     }

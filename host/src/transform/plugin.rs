@@ -133,9 +133,10 @@ impl<'a> Inputs<'a> {
         let time = |time: &EventTime| batch.pull(&time.path, Kind::Timestamp).map(Cow::into_owned);
         let event_time = plan.event_time.as_ref().map(time).transpose()?;
         let is_tombstone = |row: &usize| batch.origin.value(batch.rows.origin(*row)).is_none();
-        let bypassing = match plan.tombstones {
-            true => Vec::new(),
-            false => (0..batch.len()).filter(is_tombstone).map(|row| row as u32).collect(),
+        let bypassing = if plan.tombstones || !batch.origin.may_have_tombstones() {
+            Vec::new()
+        } else {
+            (0..batch.len()).filter(is_tombstone).map(|row| row as u32).collect()
         };
         Ok(Inputs { plan, columns, event_time, bypassing })
     }

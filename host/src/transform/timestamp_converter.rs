@@ -147,7 +147,18 @@ impl TimestampConverter {
     /// A column of epoch numbers.
     fn numbers(&self, column: &Column) -> Moments {
         let values = column.array.as_primitive::<Int64Type>().values();
+        if let Some(us) = self.all_numbers(column, values) {
+            let is_some = vec![true; us.len()];
+            return Moments { us, is_some, rejections: Vec::new(), absent: None };
+        }
         self.collect(column, |row| values.get(row).ok_or(None).and_then(|&number| self.number(number)))
+    }
+
+    /// The usual case: every row has a number that is a moment.
+    fn all_numbers(&self, column: &Column, values: &[i64]) -> Option<Vec<i64>> {
+        let precision = self.settings.precision;
+        let all = column.array.null_count() == 0;
+        all.then(|| values.iter().map(|&number| precision.us_of(number)).collect()).flatten()
     }
 
     /// A field that each record may hold as a number or as a text.

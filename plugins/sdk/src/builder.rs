@@ -53,7 +53,7 @@ pub type DecimalBuilder = Builder<DecimalStore>;
 
 impl<S: Store> Builder<S> {
     /// Appends a row: a value, or an explicit null.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, value: Option<S::Item<'_>>) {
         match value {
             Some(value) => self.push_value(value),
@@ -62,7 +62,7 @@ impl<S: Store> Builder<S> {
     }
 
     /// Appends a row with a value.
-    #[inline]
+    #[inline(always)]
     pub fn push_value(&mut self, value: S::Item<'_>) {
         if self.nulls.has_nulls {
             self.nulls.push(self.store.len(), true, false);

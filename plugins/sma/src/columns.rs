@@ -54,7 +54,7 @@ impl<'a> Columns<'a> {
     }
 
     /// Writes the row whose window has this sum; `None` = it has no window.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, row: usize, window: Option<&Sum>) {
         let ready = window.filter(|sum| sum.count() >= self.min_periods);
         let mean = ready.and_then(Sum::mean);

@@ -169,6 +169,7 @@ fn plan(config: &Config) -> Plan {
     plan.carry_all()
 }
 
+#[inline(never)]
 fn average_rows(windows: &mut Windows<Sum, 1>, input: &Input<'_>, columns: &mut Columns<'_>) -> Result<(), Full> {
     for (row, value) in input.values.iter().enumerate() {
         if let Some(time) = input.times.and_then(|times| times.get(row).value()) {
@@ -182,6 +183,7 @@ fn average_rows(windows: &mut Windows<Sum, 1>, input: &Input<'_>, columns: &mut 
 }
 
 /// Returns the number of rows that were too late.
+#[inline(never)]
 fn average_times(
     windows: &mut Windows<Timed, 2>,
     reach: Reach,

@@ -5,7 +5,7 @@ use crate::slot::{observation, word};
 use weir_plugin_sdk::state::Window;
 
 /// Takes a row in; the sum is then that of the window that ends with it.
-#[inline]
+#[inline(always)]
 pub(crate) fn step(window: &mut Window<'_, Sum, 1>, value: Option<f64>) {
     let oldest = window.push([word(value)]);
     let sum = window.value_mut();

@@ -179,3 +179,24 @@ async fn a_table_that_changed_is_not_the_row_s_fault() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_search_for_the_row_that_cannot_be_finished_is_no_refusal() -> Result<()> {
+    let mut ticks = Ticks::start("interrupted").await?;
+    let sql = "CREATE SEQUENCE tries;
+        CREATE FUNCTION second() RETURNS trigger LANGUAGE plpgsql AS $$
+          BEGIN
+            IF nextval('tries') = 2 THEN RAISE EXCEPTION 'locked' USING ERRCODE = 'lock_not_available'; END IF;
+            RAISE EXCEPTION 'bad' USING ERRCODE = 'check_violation';
+          END $$;
+        CREATE CONSTRAINT TRIGGER second AFTER INSERT ON ticks DEFERRABLE INITIALLY DEFERRED
+          FOR EACH ROW WHEN (NEW.symbol = 'bad') EXECUTE FUNCTION second()";
+    ticks.db.batch_execute(sql).await?;
+    let segment = ticks.segment(0, &["a", "bad"]);
+    let outcome = ticks.write(segment.clone()).await;
+    let Err(WriteError::Failed(error)) = &outcome else { panic!("{outcome:?}") };
+    assert_eq!(error.kind(), ErrorKind::DatabaseBusy, "the flush goes again: {error}");
+    let outcome = ticks.write(segment).await;
+    assert!(matches!(&outcome, Err(WriteError::Refused(r)) if r.line == Some(1)), "{outcome:?}");
+    Ok(())
+}

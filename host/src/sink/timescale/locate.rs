@@ -15,10 +15,11 @@ use super::{Target, failure, rows};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Flush, Segment};
 
-/// The first row that the database refuses, as segment and line; None when it takes them all.
+/// The first row that the database refuses, as segment and line; None when it takes them all. The transaction that the
+/// refusal has left open is ended first.
 pub async fn locate(connection: &mut Connection, targets: &[Target], flush: &Flush) -> Result<Option<(usize, usize)>> {
     let failed = |e: Cause| failure::error("look for the refused row of a flush", &e);
-    let begin = format!("{BEGIN}; SET CONSTRAINTS ALL IMMEDIATE");
+    let begin = format!("ROLLBACK; {BEGIN}; SET CONSTRAINTS ALL IMMEDIATE");
     connection.client.batch_execute(&begin).await.map_err(failed)?;
     let found = search(connection, targets, flush).await?;
     connection.client.batch_execute("ROLLBACK").await.map_err(failed)?;

@@ -148,10 +148,14 @@ impl TimescaleSink {
         let mut result = write::attempt(&mut connection, self.pipeline(), &self.targets, flush, claims).await;
         if let Err(WriteError::Refused(refusal)) = &mut result
             && refusal.line.is_none()
-            && connection.recover().await
-            && let Ok(Some((segment, line))) = locate::locate(&mut connection, &self.targets, flush).await
         {
-            (refusal.segment, refusal.line) = (segment, Some(line));
+            match locate::locate(&mut connection, &self.targets, flush).await {
+                Ok(Some((segment, line))) => (refusal.segment, refusal.line) = (segment, Some(line)),
+                // Alone, the rows are taken: nobody can be named.
+                Ok(None) => {}
+                // Nothing was written: the flush goes again, and the row is refused and looked for again.
+                Err(error) => result = Err(WriteError::Failed(error)),
+            }
         }
         let failed = result.as_ref().err().map(|e| match e {
             WriteError::Refused(_) => Kind::RecordRefused,

@@ -81,12 +81,12 @@ impl<const W: usize> Arena<W> {
     }
 
     /// The page that a place lies on.
-    #[inline]
+    #[inline(always)]
     pub(super) fn page(&self, place: Place) -> u32 {
         place.block.wrapping_mul(self.block_pages).wrapping_add(place.offset / PAGE_SLOTS)
     }
 
-    #[inline]
+    #[inline(always)]
     fn position(&self, place: Place) -> (usize, usize) {
         let in_slab = place.block & ((1 << self.slab_bits) - 1);
         (
@@ -101,7 +101,7 @@ impl<const W: usize> Arena<W> {
         self.slabs.get(slab)?.get(slot)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn get_mut(&mut self, place: Place) -> Option<&mut Slot<W>> {
         let (slab, slot) = self.position(place);
         self.slabs.get_mut(slab)?.get_mut(slot)

@@ -25,7 +25,7 @@ pub(super) struct Dirt {
 
 impl Dirt {
     /// Notes that the item is about to change. True: it has to be written aside first.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub(super) fn touch(&mut self, item: u32) -> bool {
         self.changed.insert(item);
@@ -33,7 +33,7 @@ impl Dirt {
     }
 
     /// The same, for callers that also want to know whether the item was changed before.
-    #[inline]
+    #[inline(always)]
     pub(super) fn touch_first(&mut self, item: u32) -> Touch {
         let was = self.changed.insert(item);
         match (self.take_pending(item), was) {
@@ -59,7 +59,7 @@ impl Dirt {
     }
 
     /// Whether the running checkpoint still has to hand out the item; from now on it has not.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take_pending(&mut self, item: u32) -> bool {
         self.frozen && self.pending.remove(item)
     }

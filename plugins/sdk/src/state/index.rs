@@ -20,7 +20,7 @@ pub(super) struct Index {
 
 impl Index {
     /// The record with this hash for which `is_it` holds.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         let mut place = self.home(hash);
         loop {
@@ -94,12 +94,12 @@ impl Index {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn home(&self, hash: u64) -> usize {
         hash as usize & self.slots.len().wrapping_sub(1)
     }
 
-    #[inline]
+    #[inline(always)]
     fn after(&self, place: usize) -> usize {
         (place + 1) & self.slots.len().wrapping_sub(1)
     }

@@ -45,7 +45,7 @@ impl<const W: usize> Slots<W> {
     }
 
     /// The position of slot `index`, counted from the oldest.
-    #[inline]
+    #[inline(always)]
     pub(super) fn position(&self, ring: &Ring, index: u32) -> u32 {
         let position = ring.start.wrapping_add(index);
         match self.capacity {
@@ -79,7 +79,7 @@ impl<const W: usize> Slots<W> {
     }
 
     /// Where the position lies, if there is a block.
-    #[inline]
+    #[inline(always)]
     pub(super) fn place(&self, ring: &Ring, position: u32) -> Option<Place> {
         if self.single {
             return (ring.blocks != NONE).then_some(Place { block: ring.blocks, offset: position });
@@ -90,7 +90,7 @@ impl<const W: usize> Slots<W> {
     }
 
     /// Where the position lies; makes the block when it is the next one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn place_or_make(&mut self, ring: &mut Ring, position: u32) -> Option<Place> {
         match self.place(ring, position) {
             Some(place) => Some(place),
@@ -99,6 +99,7 @@ impl<const W: usize> Slots<W> {
     }
 
     #[cold]
+    #[inline(never)]
     fn make(&mut self, ring: &mut Ring, position: u32) -> Option<Place> {
         let block = self.arena.allocate();
         self.append(ring, block)?;

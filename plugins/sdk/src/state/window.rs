@@ -36,19 +36,19 @@ impl<'a, V, const W: usize> Window<'a, V, W> {
     }
 
     /// Whether there is no room for another slot.
-    #[inline]
+    #[inline(always)]
     pub fn is_full(&self) -> bool {
         self.slots.capacity == Some(self.len())
     }
 
     /// The value beside the slots.
-    #[inline]
+    #[inline(always)]
     pub fn value(&self) -> &V {
         &self.record.value
     }
 
     /// The value beside the slots, to change it.
-    #[inline]
+    #[inline(always)]
     pub fn value_mut(&mut self) -> &mut V {
         &mut self.record.value
     }
@@ -71,7 +71,7 @@ impl<'a, V, const W: usize> Window<'a, V, W> {
     }
 
     /// Appends a slot as the newest. In a full window it takes the place of the oldest, which is returned.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, slot: [u64; W]) -> Option<[u64; W]> {
         if W == 0 || self.slots.capacity == Some(0) {
             return Some(slot);
@@ -128,7 +128,7 @@ impl<'a, V, const W: usize> Window<'a, V, W> {
     }
 
     /// Writes the slot at a position; returns what was there.
-    #[inline]
+    #[inline(always)]
     fn write(&mut self, position: u32, slot: Slot<W>) -> Option<Slot<W>> {
         let place = self.slots.place_or_make(&mut self.record.ring, position)?;
         let touch = self.slots.arena.dirt.touch_first(self.slots.arena.page(place));

@@ -53,7 +53,7 @@ impl<V> Record<V> {
     }
 
     /// Whether this is the record of a short key. One branch for all three.
-    #[inline]
+    #[inline(always)]
     fn is_at(&self, key: KeyWords) -> bool {
         let [first, last] = self.words;
         (first ^ key.first) | (last ^ key.last) | u64::from(self.key_length ^ key.length) == 0
@@ -135,6 +135,7 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
 
     /// The clock's first time stamps the records that came before it, which changes each of them.
     #[cold]
+    #[inline(never)]
     fn touch_all(&mut self) {
         let mut from = 0;
         while let Some(number) = self.records.live().next_from(from) {
@@ -146,6 +147,7 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
     }
 
     #[cold]
+    #[inline(never)]
     fn sweep(&mut self) {
         while let Some(number) = self.expiry.as_mut().and_then(Expiry::due) {
             self.forget(number);
@@ -167,7 +169,7 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
     ///
     /// # Errors
     /// [`Full`] where the key is new and the limit of keys is reached.
-    #[inline]
+    #[inline(always)]
     pub fn window(&mut self, key: Option<&[u8]>) -> Result<Window<'_, V, W>, Full> {
         let words = KeyWords::of(key);
         let number = match self.find(words, key) {
@@ -218,12 +220,12 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn is_expired(&self, number: u32) -> bool {
         self.expiry.as_ref().is_some_and(|expiry| expiry.is_expired(number))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, words: KeyWords, key: Option<&[u8]>) -> Option<u32> {
         if words.place().is_some() {
             return self.find_long(words, key);
@@ -233,6 +235,7 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
     }
 
     #[cold]
+    #[inline(never)]
     fn find_long(&self, words: KeyWords, key: Option<&[u8]>) -> Option<u32> {
         let held = |number| {
             let record = self.records.get(number)?.key();
@@ -244,6 +247,7 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
 
     /// Makes the record of a key that is new (`found` is none) or past its time.
     #[cold]
+    #[inline(never)]
     fn renew(&mut self, found: Option<u32>, words: KeyWords, key: Option<&[u8]>) -> Result<u32, Full> {
         if let Some(number) = found {
             self.forget(number);
@@ -322,6 +326,7 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
 
     /// Writes a record aside for the running checkpoint.
     #[cold]
+    #[inline(never)]
     fn put_record_aside(&mut self, number: u32) {
         if let Some((key, value)) = self.record_entry(number) {
             self.outbox.put_aside(&key, &value);
@@ -364,6 +369,7 @@ pub(super) fn leave<const W: usize>(
 
 /// Prepares a page for a change that is its first since a checkpoint began.
 #[cold]
+#[inline(never)]
 pub(super) fn change<const W: usize>(
     slots: &mut Slots<W>,
     outbox: &mut Outbox,

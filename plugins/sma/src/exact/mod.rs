@@ -79,14 +79,14 @@ impl Sum {
     }
 
     /// Adds an observation.
-    #[inline]
+    #[inline(always)]
     pub fn add(&mut self, value: f64) {
         self.count = self.count.wrapping_add(1);
         self.apply(value, false);
     }
 
     /// Takes away an observation that was added before.
-    #[inline]
+    #[inline(always)]
     pub fn remove(&mut self, value: f64) {
         self.count = self.count.wrapping_sub(1);
         self.apply(value, true);
@@ -103,7 +103,7 @@ impl Sum {
 
     /// The sum divided by the number of observations, rounded once; `None` without observations. An exact
     /// zero is +0.0; a negative quotient too small for the smallest subnormal is -0.0, as in Python.
-    #[inline]
+    #[inline(always)]
     pub fn mean(&self) -> Option<f64> {
         (self.count > 0).then(|| self.divided(self.count))
     }
@@ -113,7 +113,7 @@ impl Sum {
         self.rare.is_none()
     }
 
-    #[inline]
+    #[inline(always)]
     fn apply(&mut self, value: f64, negate: bool) {
         let bits = value.to_bits();
         let field = (bits >> 52) as i32 & EXPONENT_FIELD;
@@ -126,7 +126,7 @@ impl Sum {
     }
 
     /// Adds `digits` · 2^`shift` units to the grid part; `shift` is at most [`GRID_SPAN`].
-    #[inline]
+    #[inline(always)]
     fn add_to_grid(&mut self, digits: u64, shift: u32, negative: bool) {
         // In words of 64 bits by hand: WebAssembly has no wider ones and calls a routine to shift them.
         let (low, high) = (digits << shift, (digits >> 1) >> (63 - shift));
@@ -140,7 +140,7 @@ impl Sum {
     }
 
     /// Adds a two's complement number to the grid part; false, and nothing added, where 128 bits cannot hold the sum.
-    #[inline]
+    #[inline(always)]
     fn add_words(&mut self, low: u64, high: u64) -> bool {
         let (low, carry) = self.low.overflowing_add(low);
         let sum = self.high.wrapping_add(high).wrapping_add(u64::from(carry));
@@ -197,6 +197,7 @@ impl Sum {
 
     /// Moves the grid part into the superaccumulator.
     #[cold]
+    #[inline(never)]
     fn spill(&mut self) {
         let grid = self.grid();
         if grid != 0 {
@@ -209,6 +210,7 @@ impl Sum {
 
     /// Gives up the superaccumulator as soon as the whole sum lies on the grid, and what else is not needed any more.
     #[cold]
+    #[inline(never)]
     fn settle(&mut self) {
         if self.rare.as_ref().is_some_and(|rare| rare.wide.is_some()) {
             self.spill();
@@ -234,7 +236,7 @@ impl Sum {
         (u128::from(self.high) << 64 | u128::from(self.low)) as i128
     }
 
-    #[inline]
+    #[inline(always)]
     fn divided(&self, count: u32) -> f64 {
         if self.rare.is_some() || count >= COUNT_FAST_MAX {
             return self.divided_rare(count);
@@ -279,7 +281,7 @@ fn grid_position(base: i16) -> u32 {
 }
 
 /// The quotient of `high` · 2^64 + `low` (not 0) and `count` (1 to 2^24): digits and exponent for [`nearest`].
-#[inline]
+#[inline(always)]
 fn quotient(high: u64, low: u64, count: u64) -> (u64, i32) {
     let (top, rest, exponent) = if high == 0 {
         let zeros = low.leading_zeros();

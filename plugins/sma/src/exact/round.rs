@@ -9,7 +9,7 @@ const EXPONENT_MAX: i64 = 2046;
 /// more) and its lowest bit also stands for all that was cut off below ("sticky"): 1 when any of that was
 /// not zero.
 /// A negative number too small for the smallest subnormal becomes -0.0, as in IEEE 754 and Python.
-#[inline]
+#[inline(always)]
 pub(super) fn nearest(negative: bool, digits: u64, exponent: i32) -> f64 {
     let sign = u64::from(negative) << 63;
     // A signed conversion is one instruction in x86-64 and in WebAssembly's code generators.
@@ -28,6 +28,7 @@ pub(super) fn nearest(negative: bool, digits: u64, exponent: i32) -> f64 {
 
 /// The bits of the nearest double in any range, without its sign.
 #[cold]
+#[inline(never)]
 fn nearest_anywhere(digits: u64, exponent: i32) -> u64 {
     if digits == 0 {
         return 0;

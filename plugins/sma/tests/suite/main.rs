@@ -20,6 +20,32 @@ use sma::Sma;
 use sma_cases::{Case, Row};
 use weir_plugin_sdk::testkit::{Chance, Datum, Kit, Outcome, Record};
 
+/// One row of a named stream.
+#[derive(Clone, Copy, Debug)]
+struct Tick<'a> {
+    key: Option<&'a str>,
+    /// The event time, in seconds since the epoch.
+    second: i64,
+    value: Option<f64>,
+}
+
+/// The means that the plugin gives to the rows of a stream.
+fn average(settings: &[(&str, &str)], ticks: &[Tick<'_>]) -> Vec<Option<f64>> {
+    let settings: Vec<_> = [("value.field", "price")].into_iter().chain(settings.iter().copied()).collect();
+    let mut kit = Kit::<Sma>::new(&settings).unwrap();
+    let record = |tick: &Tick<'_>| {
+        let record = Record::new().with("price", tick.value).with("$timestamp", tick.second * 1_000_000);
+        tick.key.map_or(record.clone(), |key| record.with("$key", key))
+    };
+    let records: Vec<Record> = ticks.iter().map(record).collect();
+    let mean = |row: &Record| match row.get("sma") {
+        Datum::Float64(value) => Some(*value),
+        Datum::Null => None,
+        other => panic!("{other:?} is no mean"),
+    };
+    kit.process(&records).unwrap().rows.iter().map(mean).collect()
+}
+
 /// A generated row as a record.
 fn record(row: &Row) -> Record {
     let mut record = Record::new().with("ts", row.time_us);

@@ -1,11 +1,11 @@
 //! Published vectors and bug reports of other libraries, each under its name. Where their authors write NaN
 //! for a missing observation, null stands here.
+//!
+//! Whoever includes this file runs the plugin: natively here, as a component in the suites of the host.
 
-use sma::Sma;
-use weir_plugin_sdk::testkit::{Datum, Kit, Record};
+use super::{Tick, average};
 
 const NONE: Option<f64> = None;
-const SECOND_US: i64 = 1_000_000;
 
 fn values(values: &[f64]) -> Vec<Option<f64>> {
     values.iter().copied().map(Some).collect()
@@ -13,20 +13,10 @@ fn values(values: &[f64]) -> Vec<Option<f64>> {
 
 /// The means of `stream` under `settings`, one row per second, or at the given seconds.
 fn means(stream: &[Option<f64>], seconds: Option<&[i64]>, settings: &[(&str, &str)]) -> Vec<Option<f64>> {
-    let settings: Vec<_> = [("value.field", "x")].into_iter().chain(settings.iter().copied()).collect();
-    let mut kit = Kit::<Sma>::new(&settings).unwrap();
     let second = |row: usize| seconds.map_or(row as i64, |seconds| seconds[row]);
-    let record = |(row, value): (usize, &Option<f64>)| {
-        Record::new().with("x", *value).with("$timestamp", second(row) * SECOND_US)
-    };
-    let records: Vec<Record> = stream.iter().enumerate().map(record).collect();
-    let outcome = kit.process(&records).unwrap();
-    let mean = |row: &Record| match row.get("sma") {
-        Datum::Float64(value) => Some(*value),
-        Datum::Null => None,
-        other => panic!("{other:?} is no mean"),
-    };
-    outcome.rows.iter().map(mean).collect()
+    let tick = |(row, value): (usize, &Option<f64>)| Tick { key: None, second: second(row), value: *value };
+    let ticks: Vec<Tick<'_>> = stream.iter().enumerate().map(tick).collect();
+    average(settings, &ticks)
 }
 
 /// The means of a window of `n` rows.
@@ -146,21 +136,19 @@ fn polars_12682_windows_heal() {
 /// pandas 38752: the sums of one group leaked into the next.
 #[test]
 fn pandas_38752_groups_stay_apart() {
-    let mut kit = Kit::<Sma>::new(&[("value.field", "x"), ("key.field", "id"), ("window", "2")]).unwrap();
-    let record = |id: &str, x: f64| Record::new().with("id", id).with("x", x);
+    let tick = |key, value| Tick { key: Some(key), second: 0, value: Some(value) };
     let stream = [
-        record("1", 1e10 / 3.0),
-        record("2", 0.1),
-        record("1", 1e-5 / 3.0),
-        record("2", 0.2),
-        record("1", 0.0),
-        record("1", 0.0),
-        record("2", 0.0),
-        record("2", 0.0),
+        tick("1", 1e10 / 3.0),
+        tick("2", 0.1),
+        tick("1", 1e-5 / 3.0),
+        tick("2", 0.2),
+        tick("1", 0.0),
+        tick("1", 0.0),
+        tick("2", 0.0),
+        tick("2", 0.0),
     ];
-    let rows = kit.process(&stream).unwrap().rows;
-    assert_eq!(rows[3].get("sma"), &Datum::Float64(0.150_000_000_000_000_02));
-    assert_eq!([rows[5].get("sma"), rows[7].get("sma")], [&Datum::Float64(0.0); 2]);
+    let means = average(&[("window", "2")], &stream);
+    check(&[means[3], means[5], means[7]], &values(&[0.150_000_000_000_000_02, 0.0, 0.0]));
 }
 
 #[test]

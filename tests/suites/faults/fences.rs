@@ -1,0 +1,132 @@
+//! Two workers on one pipeline: whichever way they share it, exactly one writes each row.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use weir_tests::eventually::eventually;
+use weir_tests::worker::{Plan, Worker};
+
+use super::{ARRIVAL, Stream};
+
+/// Most claims of one lane by two workers that take it from each other: five fences and the failing one for each, and
+/// the first claims.
+const CLAIMS_MAX: i64 = 14;
+
+/// A static member that stops is expected back for as long as its session lasts; then the others take its lanes.
+const SHORT_SESSION: &str =
+    "consumer.override.session.timeout.ms: 1000\nconsumer.override.heartbeat.interval.ms: 200\n";
+
+/// The partitions that the status of a worker shows as its own.
+async fn lanes(worker: &Worker, pipeline: &str) -> Result<usize> {
+    let status = worker.status(pipeline).await?;
+    let tasks = status["tasks"].as_array().context("no tasks")?;
+    Ok(tasks.iter().filter_map(|task| task["lanes"].as_array()).map(Vec::len).sum())
+}
+
+/// Waits until the workers have all lanes between them, none of them less than `least`.
+async fn shared(workers: &[&Worker], stream: &Stream, least: usize) -> Result<()> {
+    let look = async || {
+        let mut all = Vec::new();
+        for worker in workers {
+            all.push(lanes(worker, &stream.name).await?);
+        }
+        let sum: usize = all.iter().sum();
+        ensure!(sum == stream.partitions as usize && all.iter().all(|&lanes| lanes >= least), "lanes: {all:?}");
+        Ok(())
+    };
+    workers[0].until("a share of the lanes for each worker", look).await
+}
+
+fn id(plan: &Plan) -> Result<String> {
+    Ok(fs::read_to_string(plan.folder().join("state").join("worker-id"))?)
+}
+
+#[tokio::test]
+async fn workers_of_one_group_share_the_partitions() -> Result<()> {
+    let mut stream = Stream::start("shared", 4).await?;
+    let url = stream.db.url();
+    let (one, other) = (stream.plan(&url, SHORT_SESSION)?, stream.plan(&url, SHORT_SESSION)?);
+    let first = one.start()?;
+    stream.send(50)?;
+    shared(&[&first], &stream, 4).await?;
+    stream.send(50)?;
+    let second = other.start()?;
+    shared(&[&first, &second], &stream, 1).await?;
+    stream.send(50)?;
+    stream.arrived(&second).await?;
+    let owners = stream.db.number("SELECT count(DISTINCT owner) FROM weir.position").await?;
+    assert_eq!(owners, 2, "both write");
+    stream.send(50)?;
+    first.stop().await?;
+    stream.send(50)?;
+    stream.arrived(&second).await?;
+    let first = one.start()?;
+    stream.send(50)?;
+    shared(&[&first, &second], &stream, 1).await?;
+    stream.send(50)?;
+    second.kill().await?;
+    let second = other.start()?;
+    stream.send(50)?;
+    stream.arrived(&second).await?;
+    stream.check(0).await
+}
+
+#[tokio::test]
+async fn a_worker_that_wakes_up_late_writes_nothing_twice() -> Result<()> {
+    let mut stream = Stream::start("zombie", 2).await?;
+    let url = stream.db.url();
+    let zombie = stream.plan(&url, SHORT_SESSION)?.start()?;
+    stream.send(20)?;
+    stream.arrived(&zombie).await?;
+    zombie.signal("STOP")?;
+    let heir = stream.plan(&url, SHORT_SESSION)?.start()?;
+    stream.send(20)?;
+    stream.arrived(&heir).await?;
+    stream.send(20)?;
+    zombie.signal("CONT")?;
+    stream.send(20)?;
+    shared(&[&zombie, &heir], &stream, 1).await?;
+    stream.send(20)?;
+    stream.arrived(&heir).await?;
+    zombie.tasks_are(&stream.name, "RUNNING").await?;
+    heir.tasks_are(&stream.name, "RUNNING").await?;
+    stream.check(0).await
+}
+
+/// What a worker's status says of its only task: state, what it waits for, and why it failed.
+async fn task(worker: &Worker, pipeline: &str) -> Result<(String, String, String)> {
+    let status = worker.status(pipeline).await?;
+    let text = |name: &str| status["tasks"][0].get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    Ok((text("state"), text("waiting"), text("trace")))
+}
+
+#[tokio::test]
+async fn of_two_groups_on_one_pipeline_one_gives_up_and_names_the_other() -> Result<()> {
+    let mut stream = Stream::start("rivals", 2).await?;
+    let url = stream.db.url();
+    let plans = [stream.plan(&url, "")?, stream.plan(&url, "consumer.override.group.id: rival\n")?];
+    let workers = [plans[0].start()?, plans[1].start()?];
+    let (name, mut said) = (stream.name.clone(), [false, false]);
+    let look = async || {
+        stream.send(1)?;
+        let mut failed = None;
+        for (at, worker) in workers.iter().enumerate() {
+            let (state, waiting, trace) = task(worker, &name).await?;
+            said[at] |= waiting.contains("holds the position of");
+            failed = failed.or((state == "FAILED").then_some((at, trace)));
+        }
+        failed.context("both still run")
+    };
+    let (loser, trace) = eventually("the end of the rivalry", ARRIVAL, look).await?;
+    let (winner, owner) = (&workers[1 - loser], id(&plans[1 - loser])?);
+    assert!(trace.contains(&format!("was taken more than 5 times, last by worker {owner}")), "{trace}");
+    assert!(trace.contains("stop one of them, or give them the same group"), "{trace}");
+    assert!(said[loser], "the fenced one says so before");
+    stream.send(20)?;
+    stream.arrived(winner).await?;
+    winner.tasks_are(&stream.name, "RUNNING").await?;
+    let claims = stream.db.number("SELECT max(epoch) FROM weir.position").await?;
+    assert!((3..=CLAIMS_MAX).contains(&claims), "{claims} claims of one lane");
+    stream.check(0).await
+}

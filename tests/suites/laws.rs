@@ -1,0 +1,51 @@
+//! The laws on the real components: the moving average in the host's guest runtime against the Python oracle and the
+//! published vectors, its memory, and the law of cuts, from one lane in process up to workers that are killed.
+
+mod component;
+mod cuts;
+mod lane;
+mod memory;
+#[path = "../../plugins/sma/tests/suite/named.rs"]
+mod named;
+mod oracle;
+mod restarts;
+
+use weir_tests::sma_cases::{Class, Expected, Row};
+
+use component::Average;
+
+/// The seed of a run: fixed, unless the environment sets another one.
+fn seed() -> u64 {
+    let seed = std::env::var("WEIR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_122);
+    println!("seed {seed} (set WEIR_SEED to change it)");
+    seed
+}
+
+/// One row of a named stream.
+#[derive(Clone, Copy, Debug)]
+struct Tick<'a> {
+    key: Option<&'a str>,
+    /// The event time, in seconds since the epoch.
+    second: i64,
+    value: Option<f64>,
+}
+
+/// The means that the component gives to the rows of a stream.
+fn average(settings: &[(&str, &str)], ticks: &[Tick<'_>]) -> Vec<Option<f64>> {
+    let row = |tick: &Tick<'_>| Row {
+        key: tick.key.map(str::to_owned),
+        time_us: tick.second * 1_000_000,
+        value: tick.value,
+        class: Class::Plain,
+        is_tie: false,
+        is_late: false,
+    };
+    let rows: Vec<Row> = ticks.iter().map(row).collect();
+    let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let mut guest = Average::start(settings).unwrap();
+    let mean = |answer: Expected| match answer {
+        Expected::Row { mean, .. } => mean,
+        Expected::Dropped => panic!("every row goes on"),
+    };
+    rows.chunks(1_000).flat_map(|rows| guest.process(rows).unwrap()).map(mean).collect()
+}
