@@ -22,7 +22,8 @@ fn pipeline(topic: &str) -> String {
 #[tokio::test]
 async fn each_stage_of_each_lane_reports_for_itself() -> Result<()> {
     let kafka = Kafka::from_environment()?;
-    let topic = kafka.topic("late", 2).await?;
+    // The records are from 1970, which a broker would delete by their age.
+    let topic = kafka.topic_with("late", 2, &[("retention.ms", "-1")]).await?;
     let producer = kafka.producer()?;
     for (partition, timestamps_ms) in [(0, [60_000, 1_000, 2_000]), (1, [60_000, 61_000, 1_000])] {
         for timestamp_ms in timestamps_ms {

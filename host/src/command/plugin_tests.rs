@@ -102,7 +102,7 @@ fn settings_that_a_plugin_refuses_name_the_key_and_what_it_takes() {
     let refused = Guest::new(&sma().plugin, &setup(&[("value.field", "price"), ("window", "0")])).unwrap_err();
     assert_eq!(refused.kind(), crate::error::Kind::PluginFailure);
     let text = refused.to_string();
-    assert!(text.starts_with("transforms.avg: plugin sma 1.0.0 failed in configure (code "), "{text}");
+    assert!(text.starts_with("transforms.avg: plugin sma 1.0.0 refuses its settings (code "), "{text}");
     assert!(text.contains("window") && text.contains("a number of rows from 1 to 100000"), "{text}");
     assert!(!text.ends_with('.'), "{text}");
 }
