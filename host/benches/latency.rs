@@ -63,7 +63,7 @@ async fn bare_commits(db: &Db) -> Result<Vec<f64>> {
 
 /// Sends at an even pace; each record's timestamp is the instant at which it is handed to the client.
 fn produce(kafka: &Kafka, topic: &str, records: u64) -> Result<()> {
-    let producer = kafka.producer_with(&[("linger.ms", "1"), ("acks", "1")])?;
+    let producer = kafka.producer_with(&[("linger.ms", "5")])?;
     let begun = Instant::now();
     for number in 0..records {
         let due = STEP * u32::try_from(number * 1_000 / PER_S)?;
