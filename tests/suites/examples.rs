@@ -12,7 +12,16 @@ use weir_tests::worker::Plan;
 /// Runs an example; returns its standard output.
 fn run(example: &str, flags: &[&str]) -> Result<String> {
     let command = repository().join("examples").join(example).join("run");
-    let ended = Command::new(&command).args(flags).output().with_context(|| format!("start {}", command.display()))?;
+    let mut started = Command::new(&command);
+    // What cargo tells a test about its package would make the example's build differ from everyone else's: build
+    // scripts of dependencies look at it, and all that rests on them would be compiled again, and again afterwards.
+    for name in ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_LINKS", "OUT_DIR"] {
+        started.env_remove(name);
+    }
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PKG_")) {
+        started.env_remove(name);
+    }
+    let ended = started.args(flags).output().with_context(|| format!("start {}", command.display()))?;
     let (output, complaints) = (String::from_utf8(ended.stdout)?, String::from_utf8_lossy(&ended.stderr).into_owned());
     anyhow::ensure!(ended.status.success(), "{example} ended with {}:\n{output}\n{complaints}", ended.status);
     Ok(output)

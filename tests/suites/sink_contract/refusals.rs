@@ -57,8 +57,8 @@ const NAMED: &[Case] = &[
 const FOUND: &[Case] = &[
     Case {
         sqlstate: "23503",
-        sql: "CREATE TABLE symbols (symbol text PRIMARY KEY); INSERT INTO symbols VALUES ('a'), ('b'), ('c'), ('d');
-              ALTER TABLE ticks ADD FOREIGN KEY (symbol) REFERENCES symbols",
+        sql: "CREATE TABLE public.symbols (symbol text PRIMARY KEY); INSERT INTO public.symbols VALUES ('a'), ('b'), ('c'), ('d');
+              ALTER TABLE ticks ADD FOREIGN KEY (symbol) REFERENCES public.symbols",
         message: "insert or update on table \"ticks\" violates foreign key constraint \"ticks_symbol_fkey\"; Key \
                   (symbol)=(bad) is not present in table \"symbols\"",
         column: None,
@@ -183,10 +183,10 @@ async fn a_table_that_changed_is_not_the_row_s_fault() -> Result<()> {
 #[tokio::test]
 async fn a_search_for_the_row_that_cannot_be_finished_is_no_refusal() -> Result<()> {
     let mut ticks = Ticks::start("interrupted").await?;
-    let sql = "CREATE SEQUENCE tries;
+    let sql = "CREATE SEQUENCE public.tries;
         CREATE FUNCTION second() RETURNS trigger LANGUAGE plpgsql AS $$
           BEGIN
-            IF nextval('tries') = 2 THEN RAISE EXCEPTION 'locked' USING ERRCODE = 'lock_not_available'; END IF;
+            IF nextval('public.tries') = 2 THEN RAISE EXCEPTION 'locked' USING ERRCODE = 'lock_not_available'; END IF;
             RAISE EXCEPTION 'bad' USING ERRCODE = 'check_violation';
           END $$;
         CREATE CONSTRAINT TRIGGER second AFTER INSERT ON ticks DEFERRABLE INITIALLY DEFERRED

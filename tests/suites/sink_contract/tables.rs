@@ -182,6 +182,20 @@ async fn an_unqualified_name_is_looked_for_along_the_search_path() -> Result<()>
     Ok(())
 }
 
+/// The role of the test bed is called `weir`, and so is weir's own schema: by default that comes first in its path.
+#[tokio::test]
+async fn weirs_own_schema_is_no_place_for_tables_of_pipelines() -> Result<()> {
+    let db = Db::postgres("own_schema").await?;
+    assert_eq!(db.value("SELECT session_user").await?, db.weir_schema());
+    let listed = vec![field("price", Kind::Float64)];
+    for name in ["ticks", "position"] {
+        let settings = Timescale { table_format: name.to_owned(), fields: listed.clone(), ..creating(&db) };
+        assert!(prepare(settings, &[], None).await?.is_some());
+        assert_eq!(columns(&db, &format!("public.{name}")).await?, ["price double precision"]);
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_cannot_be_copied_into_is_refused_by_name() -> Result<()> {
     let db = Db::postgres("view").await?;

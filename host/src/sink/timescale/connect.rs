@@ -27,6 +27,8 @@ const LIBRARY_KEEPALIVES_IDLE: Duration = Duration::from_hours(2);
 pub struct Connector {
     address: Address,
     place: String,
+    /// Where weir's own tables are: never where a pipeline's table is looked for or made.
+    own_schema: String,
 }
 
 /// A server process: its number alone is given to another one some time later.
@@ -93,7 +95,7 @@ impl Connector {
         }
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         let place = place(&address);
-        Ok(Connector { address, place })
+        Ok(Connector { address, place, own_schema: settings.schema.clone() })
     }
 
     /// Opens a connection and sets up its session.
@@ -108,7 +110,7 @@ impl Connector {
         };
         let mut connection =
             connection.map_err(|e| failure::error(format!("connect to database {}", self.place), &e))?;
-        connection.set_up().await?;
+        connection.set_up(&self.own_schema).await?;
         Ok(connection)
     }
 
@@ -164,22 +166,26 @@ impl Connection {
         Connection { client, backend, has_advance: None, prepared: Vec::new(), driver: Driver(driver) }
     }
 
-    /// Bounds every wait on the server and learns which process serves the session.
-    async fn set_up(&mut self) -> Result<()> {
+    /// Bounds every wait on the server, takes weir's own schema out of the search path (the default path begins with
+    /// the schema that is named like the role), and learns which process serves the session.
+    async fn set_up(&mut self, own_schema: &str) -> Result<()> {
         let sql = format!(
             "SET lock_timeout = {};
              SET statement_timeout = {};
              SET idle_in_transaction_session_timeout = {};
              SET client_min_messages = warning;
+             SELECT set_config('search_path', coalesce(string_agg(quote_ident(name), ', ' ORDER BY place), ''), false)
+               FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (name, place) WHERE name <> {};
              SELECT pg_backend_pid(), (SELECT (extract(epoch FROM backend_start) * 1000000)::int8
                FROM pg_stat_activity WHERE pid = pg_backend_pid())",
             limits::DATABASE_LOCK_WAIT_MAX.as_millis(),
             limits::DATABASE_STATEMENT_MAX.as_millis(),
             limits::DATABASE_IDLE_IN_TRANSACTION_MAX.as_millis(),
+            literal(own_schema),
         );
         let answers =
             self.client.simple_query(&sql).await.map_err(|e| failure::error("set up a database session", &e))?;
-        let row = answers.iter().find_map(|answer| match answer {
+        let row = answers.iter().rev().find_map(|answer| match answer {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
         });
