@@ -1,18 +1,19 @@
 //! What plugins report is on `/metrics`: each stage of each lane for itself, by names that Prometheus reads.
 
 use anyhow::{Result, ensure};
+use weir_tests::environment::unique;
 use weir_tests::kafka::{Kafka, Record};
 use weir_tests::worker::Plan;
 
 /// Two averages over the same records: to the first the last record comes too late, to the second it does not.
-fn pipeline(topic: &str) -> String {
+fn pipeline(name: &str, topic: &str) -> String {
     let stage = |name: &str, lateness: &str| {
         format!(
             "- name: {name}\n  type: sma\n  value.field: v\n  window: 1h\n  lateness: {lateness}\n  output.field: {name}\n"
         )
     };
     format!(
-        "name: late\ntopics: {topic}\nvalue.converter: json\nvalue.converter.schemas.enable: false\n\
+        "name: {name}\ntopics: {topic}\nvalue.converter: json\nvalue.converter.schemas.enable: false\n\
          consumer.override.auto.offset.reset: earliest\nconnector.class: ConsoleSink\ntransforms:\n{}{}",
         stage("strict", "0"),
         stage("lenient", "1h")
@@ -24,7 +25,7 @@ async fn each_stage_of_each_lane_reports_for_itself() -> Result<()> {
     let kafka = Kafka::from_environment()?;
     // The records are from 1970, which a broker would delete by their age.
     let topic = kafka.topic_with("late", 2, &[("retention.ms", "-1")]).await?;
-    let producer = kafka.producer()?;
+    let (producer, name) = (kafka.producer()?, unique("late"));
     for (partition, timestamps_ms) in [(0, [60_000, 1_000, 2_000]), (1, [60_000, 61_000, 1_000])] {
         for timestamp_ms in timestamps_ms {
             let record = Record::new(r#"{"v":1}"#).partition(partition).timestamp_ms(timestamp_ms);
@@ -32,11 +33,11 @@ async fn each_stage_of_each_lane_reports_for_itself() -> Result<()> {
         }
     }
     producer.flush()?;
-    let worker = Plan::run(kafka.brokers())?.pipeline("late", &pipeline(&topic))?.start()?;
+    let worker = Plan::run(kafka.brokers())?.pipeline(&name, &pipeline(&name, &topic))?.start()?;
     worker.ready().await?;
     let sample = |transform: &str, partition: i32| {
         format!(
-            "weir_plugin_sma_late_rows_total{{partition=\"{partition}\",pipeline=\"late\",plugin=\"sma\",\
+            "weir_plugin_sma_late_rows_total{{partition=\"{partition}\",pipeline=\"{name}\",plugin=\"sma\",\
              topic=\"{topic}\",transform=\"{transform}\"}}"
         )
     };
