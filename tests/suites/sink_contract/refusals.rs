@@ -46,8 +46,8 @@ const NAMED: &[Case] = &[
     },
     Case {
         sqlstate: "22P02",
-        sql: "CREATE TYPE side AS ENUM ('a', 'b', 'c', 'd');
-              ALTER TABLE ticks ALTER symbol TYPE side USING symbol::side",
+        sql: "CREATE TYPE public.side AS ENUM ('a', 'b', 'c', 'd');
+              ALTER TABLE ticks ALTER symbol TYPE public.side USING symbol::public.side",
         message: "invalid input value for enum side: \"bad\"",
         column: Some("symbol"),
     },
