@@ -184,15 +184,23 @@ async fn an_unqualified_name_is_looked_for_along_the_search_path() -> Result<()>
 
 /// The role of the test bed is called `weir`, and so is weir's own schema: by default that comes first in its path.
 #[tokio::test]
-async fn weirs_own_schema_is_no_place_for_tables_of_pipelines() -> Result<()> {
+async fn weirs_own_schema_is_the_last_place_for_tables_of_pipelines() -> Result<()> {
     let db = Db::postgres("own_schema").await?;
     assert_eq!(db.value("SELECT session_user").await?, db.weir_schema());
-    let listed = vec![field("price", Kind::Float64)];
-    for name in ["ticks", "position"] {
-        let settings = Timescale { table_format: name.to_owned(), fields: listed.clone(), ..creating(&db) };
-        assert!(prepare(settings, &[], None).await?.is_some());
+    let unqualified = |name: &str| Timescale {
+        table_format: name.to_owned(),
+        fields: vec![field("price", Kind::Float64)],
+        ..creating(&db)
+    };
+    for name in ["first", "second"] {
+        assert!(prepare(unqualified(name), &[], None).await?.is_some());
         assert_eq!(columns(&db, &format!("public.{name}")).await?, ["price double precision"]);
     }
+    // Where the role's own CREATE TABLE puts it.
+    db.batch_execute("CREATE TABLE mine (price float8)").await?;
+    let encoder = prepare(Timescale { auto_create: false, ..unqualified("mine") }, &[], None).await?;
+    assert!(encoder.is_some());
+    assert_eq!(columns(&db, "weir.mine").await?, ["price double precision"]);
     Ok(())
 }
 

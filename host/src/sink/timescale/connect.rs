@@ -27,7 +27,7 @@ const LIBRARY_KEEPALIVES_IDLE: Duration = Duration::from_hours(2);
 pub struct Connector {
     address: Address,
     place: String,
-    /// Where weir's own tables are: never where a pipeline's table is looked for or made.
+    /// Where weir's own tables are: the last place where a pipeline's table is looked for or made.
     own_schema: String,
 }
 
@@ -166,16 +166,17 @@ impl Connection {
         Connection { client, backend, has_advance: None, prepared: Vec::new(), driver: Driver(driver) }
     }
 
-    /// Bounds every wait on the server, takes weir's own schema out of the search path (the default path begins with
-    /// the schema that is named like the role), and learns which process serves the session.
+    /// Bounds every wait on the server, puts weir's own schema at the end of the search path (the default path begins
+    /// with the schema that is named like the role), and learns which process serves the session.
     async fn set_up(&mut self, own_schema: &str) -> Result<()> {
         let sql = format!(
             "SET lock_timeout = {};
              SET statement_timeout = {};
              SET idle_in_transaction_session_timeout = {};
              SET client_min_messages = warning;
-             SELECT set_config('search_path', coalesce(string_agg(quote_ident(name), ', ' ORDER BY place), ''), false)
-               FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (name, place) WHERE name <> {};
+             SELECT set_config('search_path',
+                 coalesce(string_agg(quote_ident(name), ', ' ORDER BY name = {}, place), ''), false)
+               FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (name, place);
              SELECT pg_backend_pid(), (SELECT (extract(epoch FROM backend_start) * 1000000)::int8
                FROM pg_stat_activity WHERE pid = pg_backend_pid())",
             limits::DATABASE_LOCK_WAIT_MAX.as_millis(),
