@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 mod measure;
+mod stream;
 mod ticks;
 
 use std::time::{Duration, Instant};
@@ -12,13 +13,13 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt as _, TryStreamExt as _};
 use weir_tests::db::Db;
 use weir_tests::environment::directory;
-use weir_tests::kafka::{Kafka, Record};
+use weir_tests::kafka::Kafka;
 use weir_tests::worker::{Plan, Worker};
 
 use self::measure::{Arguments, Process, median};
+use self::stream::{COLUMNS, PARTITIONS};
 
-const PARTITIONS: i32 = 4;
-const SYMBOLS: u64 = 1_000;
+const PRODUCER: &[(&str, &str)] = &[("compression.type", "lz4"), ("linger.ms", "5")];
 /// A round is over when this much time has passed; something is wrong then.
 const ROUND_MAX: Duration = Duration::from_secs(300);
 /// Size of the pieces in which the bare COPY is sent.
@@ -70,23 +71,8 @@ impl Bench {
         Ok(Bench { kafka, db, topic, records, hypertable, servers, state })
     }
 
-    fn produce(&self, topic: &str, numbers: std::ops::Range<u64>, per_s: Option<u64>) -> Result<()> {
-        let producer = self.kafka.producer_with(&[("compression.type", "lz4"), ("linger.ms", "5")])?;
-        let begun = Instant::now();
-        for (sent, number) in numbers.enumerate() {
-            if let Some(per_s) = per_s {
-                let due = Duration::from_secs_f64(sent as f64 / per_s as f64);
-                measure::wait_until(begun, due);
-            }
-            let (symbol, json) = ticks::tick(number, SYMBOLS);
-            producer.send(topic, &Record::new(&json).key(&symbol))?;
-        }
-        producer.flush()
-    }
-
     async fn table(&self, name: &str) -> Result<()> {
-        let columns = "symbol text, ts timestamptz NOT NULL, price float8, volume int8, sma float8";
-        self.db.batch_execute(&format!("CREATE TABLE {name} ({columns})")).await?;
+        self.db.batch_execute(&format!("CREATE TABLE {name} ({COLUMNS})")).await?;
         if self.hypertable {
             let made = format!("SELECT create_hypertable('{name}', by_range('ts', INTERVAL '1 hour'))");
             self.db.batch_execute(&made).await?;
@@ -97,16 +83,7 @@ impl Bench {
     fn pipeline(&self, name: &str, topic: &str) -> String {
         // Direct compress of TimescaleDB, where it knows the setting; a connection elsewhere must not be told.
         let options = if self.hypertable { "?options=-c%20timescaledb.enable_direct_compress_copy%3Don" } else { "" };
-        format!(
-            "name: {name}\ntopics: {topic}\nkey.converter: string\nvalue.converter: json\n\
-             value.converter.schemas.enable: false\n\
-             transforms:\n\
-             \x20 - {{name: time, type: TimestampConverter, field: ts, target.type: Timestamp}}\n\
-             \x20 - {{name: sma, type: sma, key.field: symbol, value.field: price, window: 50}}\n\
-             connector.class: TimescaleSink\nconnection.url: {url}{options}\ntable.name.format: {name}\n\
-             consumer.override.auto.offset.reset: earliest\n",
-            url = self.db.url(),
-        )
+        stream::pipeline(name, topic, &format!("{}{options}", self.db.url()))
     }
 
     async fn start(&self, name: &str, topic: &str) -> Result<Worker> {
@@ -207,7 +184,8 @@ impl Bench {
     async fn slow(&self) -> Result<f64> {
         let topic = self.kafka.topic("slow", PARTITIONS).await?;
         let worker = self.start("slow", &topic).await?;
-        self.produce(&topic, 0..SLOW_RECORDS, Some(SLOW_PER_S))?;
+        let due = |number: u64| Duration::from_secs_f64(number as f64 / SLOW_PER_S as f64);
+        stream::produce(&self.kafka, PRODUCER, &topic, 0..SLOW_RECORDS, due)?;
         self.committed(&worker, "slow", SLOW_RECORDS).await?;
         let rows = rows_per_flush(&worker, "slow").await?;
         worker.stop().await?;
@@ -225,7 +203,7 @@ async fn main() -> Result<()> {
     let arguments = Arguments::of("end-to-end", 2_000_000)?;
     let bench = Bench::new(arguments.records).await?;
     eprintln!("producing {} ticks", arguments.records);
-    bench.produce(&bench.topic, 0..arguments.records, None)?;
+    stream::produce(&bench.kafka, PRODUCER, &bench.topic, 0..arguments.records, |_| Duration::ZERO)?;
     let (mut rounds, mut bare, mut rows) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..arguments.rounds {
         let round = bench.round(number).await?;

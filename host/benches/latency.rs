@@ -3,38 +3,24 @@
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 mod measure;
+mod stream;
 mod ticks;
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use weir_tests::db::Db;
-use weir_tests::kafka::{Kafka, Record};
+use weir_tests::kafka::Kafka;
 use weir_tests::worker::{Plan, Worker};
 
 use self::measure::{Arguments, median, quantile};
+use self::stream::{COLUMNS, PARTITIONS};
 
-const PARTITIONS: i32 = 4;
-const SYMBOLS: u64 = 1_000;
+/// Sent in bundles of one millisecond.
 const PER_S: u64 = 10_000;
-/// Records are sent in bundles of one such step.
-const STEP: Duration = Duration::from_millis(1);
 const BARE_COMMITS: usize = 2_000;
 const IDLE: Duration = Duration::from_secs(30);
 const NAME: &str = "fresh";
-
-fn pipeline(db: &Db, topic: &str) -> String {
-    format!(
-        "name: {NAME}\ntopics: {topic}\nkey.converter: string\nvalue.converter: json\n\
-         value.converter.schemas.enable: false\n\
-         transforms:\n\
-         \x20 - {{name: time, type: TimestampConverter, field: ts, target.type: Timestamp}}\n\
-         \x20 - {{name: sma, type: sma, key.field: symbol, value.field: price, window: 50}}\n\
-         connector.class: TimescaleSink\nconnection.url: {}\ntable.name.format: {NAME}\n\
-         consumer.override.auto.offset.reset: earliest\n",
-        db.url()
-    )
-}
 
 /// From exec until the worker polls the broker, in milliseconds; the worker goes on.
 async fn started(plan: &Plan) -> Result<(Worker, f64)> {
@@ -59,19 +45,6 @@ async fn bare_commits(db: &Db) -> Result<Vec<f64>> {
     }
     took.sort_by(f64::total_cmp);
     Ok(took)
-}
-
-/// Sends at an even pace; each record's timestamp is the instant at which it is handed to the client.
-fn produce(kafka: &Kafka, topic: &str, records: u64) -> Result<()> {
-    let producer = kafka.producer_with(&[("linger.ms", "5")])?;
-    let begun = Instant::now();
-    for number in 0..records {
-        let due = STEP * u32::try_from(number * 1_000 / PER_S)?;
-        measure::wait_until(begun, due);
-        let (symbol, json) = ticks::tick(number, SYMBOLS);
-        producer.send(topic, &Record::new(&json).key(&symbol))?;
-    }
-    producer.flush()
 }
 
 /// A quantile of a histogram on the metrics page, in milliseconds, evenly spread within its bucket.
@@ -99,9 +72,8 @@ async fn main() -> Result<()> {
     let arguments = Arguments::of("latency", 60 * PER_S)?;
     let (kafka, db) = (Kafka::from_environment()?, Db::postgres("fresh").await?);
     let topic = kafka.topic("fresh", PARTITIONS).await?;
-    let columns = "symbol text, ts timestamptz NOT NULL, price float8, volume int8, sma float8";
-    db.batch_execute(&format!("CREATE TABLE {NAME} ({columns})")).await?;
-    let plan = Plan::run(kafka.brokers())?.pipeline(NAME, &pipeline(&db, &topic))?;
+    db.batch_execute(&format!("CREATE TABLE {NAME} ({COLUMNS})")).await?;
+    let plan = Plan::run(kafka.brokers())?.pipeline(NAME, &stream::pipeline(NAME, &topic, &db.url()))?;
     let bare = bare_commits(&db).await?;
 
     // The first start fills the code cache.
@@ -123,7 +95,8 @@ async fn main() -> Result<()> {
     measure::wait_until(Instant::now(), IDLE);
     let idle_mb = worker.rss_bytes()? as f64 / f64::from(1 << 20);
     eprintln!("{PER_S} records/s for {} s", arguments.records / PER_S);
-    produce(&kafka, &topic, arguments.records)?;
+    let due = |number: u64| Duration::from_millis(number * 1_000 / PER_S);
+    stream::produce(&kafka, &[("linger.ms", "5")], &topic, 0..arguments.records, due)?;
     let arrived = async || {
         ensure!(db.count(NAME).await? == arguments.records as i64, "not all has arrived");
         Ok(())

@@ -122,7 +122,7 @@ impl App {
         &self.runtime
     }
 
-    /// Waits for SIGTERM or SIGINT, or until nothing can run any more (then an error).
+    /// Waits for SIGTERM or SIGINT.
     pub fn wait(&self) -> Result<()> {
         let signals = self.runtime.block_on(signal());
         signals.map_err(|e| Error::caused(Kind::Internal, "wait for signals", e))

@@ -6,6 +6,7 @@ use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
+use weir::clock::Clock;
 
 /// Kafka's `HOST:PORT`.
 pub const BROKERS: &str = "WEIR_TEST_BROKERS";
@@ -30,6 +31,27 @@ pub fn variable(name: &str) -> Result<String> {
     env::var(name).with_context(|| {
         format!("{name} is not set: start the suites by ./tests/run, which starts the servers and builds weir")
     })
+}
+
+/// The seed of a run, printed: `WEIR_SEED`, or else this one.
+///
+/// # Errors
+/// When the variable is no whole number.
+pub fn seed(otherwise: u64) -> Result<u64> {
+    let seed = match env::var("WEIR_SEED") {
+        Ok(seed) => seed.parse().with_context(|| format!("WEIR_SEED is {seed}, which is no whole number"))?,
+        Err(_) => otherwise,
+    };
+    println!("seed {seed} (set WEIR_SEED to change it)");
+    Ok(seed)
+}
+
+/// A seed that differs from run to run, unless `WEIR_SEED` sets it; printed.
+///
+/// # Errors
+/// When the variable is no whole number.
+pub fn fresh_seed() -> Result<u64> {
+    seed(Clock::wall_us().unsigned_abs())
 }
 
 /// The top folder of the project.

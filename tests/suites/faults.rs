@@ -199,16 +199,6 @@ fn compare(expected: &[Row], found: &[Row], seed: u64) -> Result<()> {
     Ok(())
 }
 
-/// A seed for this run, printed: `WEIR_FAULTS_SEED`, or the time.
-fn seed() -> Result<u64> {
-    let seed = match std::env::var("WEIR_FAULTS_SEED") {
-        Ok(seed) => seed.parse().context("WEIR_FAULTS_SEED is no whole number")?,
-        Err(_) => std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs(),
-    };
-    println!("WEIR_FAULTS_SEED={seed}");
-    Ok(seed)
-}
-
 /// A number drawn by seed and place: SplitMix64 (Steele, Lea, Flood 2014).
 fn drawn(seed: u64, place: u64) -> u64 {
     let mixed = seed.wrapping_add(place.wrapping_mul(0x9e37_79b9_7f4a_7c15));

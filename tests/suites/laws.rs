@@ -13,21 +13,11 @@ mod restarts;
 use weir_tests::sma_cases::{Class, Expected, Row};
 
 use component::Average;
+use named::Tick;
 
 /// The seed of a run: fixed, unless the environment sets another one.
 fn seed() -> u64 {
-    let seed = std::env::var("WEIR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_122);
-    println!("seed {seed} (set WEIR_SEED to change it)");
-    seed
-}
-
-/// One row of a named stream.
-#[derive(Clone, Copy, Debug)]
-struct Tick<'a> {
-    key: Option<&'a str>,
-    /// The event time, in seconds since the epoch.
-    second: i64,
-    value: Option<f64>,
+    weir_tests::environment::seed(20_261_122).expect("a seed")
 }
 
 /// The means that the component gives to the rows of a stream.

@@ -18,6 +18,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use weir::record::{Column, Field, Flush, Kind, Lane, Path, Segment};
 use weir::sink::{ClaimRequest, Claimed, Prepared, Sink as _};
 use weir_tests::db::{Db, Session};
+use weir_tests::environment::fresh_seed;
 
 use super::sink_contract::{batch, settings, sink};
 
@@ -334,8 +335,7 @@ async fn differences(session: &Session, column: &str, cells: &[Cell]) -> Result<
 
 #[tokio::test]
 async fn what_is_written_is_what_was_meant() -> Result<()> {
-    let seed = std::env::var("WEIR_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand_seed);
-    println!("WEIR_TEST_SEED={seed}");
+    let seed = fresh_seed()?;
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&u64::to_le_bytes(seed));
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
@@ -357,10 +357,4 @@ async fn what_is_written_is_what_was_meant() -> Result<()> {
         assert_eq!(db.rows(places).await?, [[Some("actual0".to_owned())]]);
     }
     Ok(())
-}
-
-/// A seed that differs from run to run.
-fn rand_seed() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |since| since.as_nanos() as u64)
 }

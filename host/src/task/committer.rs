@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::backoff::Backoff;
 use super::machine::Event;
 use super::writer::{Fate, Report, Step, Tolerance, Writer};
 use crate::clock::Clock;
 use crate::error::{Error, Kind, Policy, Result};
-use crate::limits::{RETRY_DELAY_MAX, RETRY_DELAY_MIN};
 use crate::record::origin::NO_TIMESTAMP;
 use crate::record::{Claim, Field, Flush};
 use crate::sink::{ClaimRequest, Encoder, Prepared, Sink};
@@ -215,24 +215,5 @@ where
             }
         }
         tokio::time::sleep(backoff.wait()).await;
-    }
-}
-
-/// Doubling waits.
-#[derive(Debug)]
-pub struct Backoff(Duration);
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Backoff(RETRY_DELAY_MIN)
-    }
-}
-
-impl Backoff {
-    /// How long to wait this time.
-    pub fn wait(&mut self) -> Duration {
-        let wait = self.0;
-        self.0 = (self.0 * 2).min(RETRY_DELAY_MAX);
-        wait
     }
 }

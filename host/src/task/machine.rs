@@ -184,11 +184,6 @@ impl Machine {
         self.phase == Phase::Over
     }
 
-    /// Whether a flush is being written.
-    pub fn is_writing(&self) -> bool {
-        self.in_flight
-    }
-
     /// When [`Event::Tick`] is next due, if it is.
     pub fn deadline_ms(&self) -> Option<u64> {
         let backoff = self.lanes.values().filter_map(|state| match state {

@@ -5,6 +5,7 @@
 //! flush k while the thread prepares flush k+1. What may happen when is the [`machine`]'s to say; this file
 //! only carries it out.
 
+pub mod backoff;
 pub mod committer;
 pub mod lane;
 pub mod ledger;

@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
+use super::backoff::Backoff;
 use crate::error::{Error, Kind, Policy};
-use crate::limits::{REFUSALS_PER_FLUSH_MAX, RETRY_DELAY_MAX, RETRY_DELAY_MIN};
+use crate::limits::REFUSALS_PER_FLUSH_MAX;
 use crate::record::{Claim, Decision, DecisionKind, Flush, Lane, PositionRow, Segment, Stage};
 use crate::sink::{Refusal, WriteError};
 use crate::state::verdict::{Verdict, judge};
@@ -80,7 +81,7 @@ pub struct Writer {
     flush: Flush,
     claims: Vec<Claim>,
     report: Report,
-    delay: Duration,
+    backoff: Backoff,
     next: Next,
 }
 
@@ -88,8 +89,8 @@ impl Writer {
     /// Begins with a flush and the claim of each of its segments; the first step is [`Step::Attempt`].
     pub fn new(flush: Flush, claims: Vec<Claim>, tolerance: Tolerance) -> Self {
         assert_eq!(flush.segments.len(), claims.len(), "one claim per segment");
-        let delay = RETRY_DELAY_MIN;
-        Writer { tolerance, flush, claims, report: Report::default(), delay, next: Next::Attempt }
+        let (report, backoff) = (Report::default(), Backoff::default());
+        Writer { tolerance, flush, claims, report, backoff, next: Next::Attempt }
     }
 
     /// The flush as it stands: fenced segments and refused rows are gone from it.
@@ -218,10 +219,8 @@ impl Writer {
     }
 
     fn wait(&mut self, next: Next, error: Error) -> Step {
-        let delay = self.delay;
-        self.delay = (self.delay * 2).min(RETRY_DELAY_MAX);
         self.next = next;
-        Step::Wait(delay, error)
+        Step::Wait(self.backoff.wait(), error)
     }
 
     fn fail(&mut self, error: Error) -> Step {

@@ -101,14 +101,6 @@ impl Worker {
         })
     }
 
-    /// Whether any task is still at work.
-    pub fn is_alive(&self) -> bool {
-        let at_work = |entry: &Entry| {
-            entry.tasks.iter().any(|(status, _)| matches!(status.get().state, State::Running | State::Unassigned))
-        };
-        self.lock().values().any(at_work)
-    }
-
     /// Finishes every task's flush and ends them all. Waits; to be called off the async runtime's threads.
     pub fn drain(&self) {
         let mut running: Vec<Running> = Vec::new();

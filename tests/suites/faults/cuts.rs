@@ -5,16 +5,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use weir_tests::environment::fresh_seed;
 use weir_tests::proxy::{Fault, Proxy};
 
-use super::{Stream, drawn, seed};
+use super::{Stream, drawn};
 
 /// Longest wait for one more flush.
 const FLUSH_WAIT: Duration = Duration::from_secs(20);
 
 /// Cuts every COMMIT of rows on a side chosen by seed, until this many flushes have been committed so.
 async fn cut_every_commit(flushes: usize) -> Result<()> {
-    let seed = seed()?;
+    let seed = fresh_seed()?;
     let mut stream = Stream::start("cuts", 3).await?;
     let (committed, mut commits) = mpsc::unbounded_channel();
     let proxy = Proxy::start(&stream.db.address().authority(), move |commit| {

@@ -35,17 +35,19 @@ const CRATES: [(&str, &str); 8] = [
 ];
 
 /// What computes and does nothing else: files, or folders with a `/` at the end.
-const PURE: [&str; 13] = [
+const PURE: [&str; 15] = [
     "host/src/record/",
     "host/src/state/",
     "host/src/config/",
     "host/src/convert/",
     "host/src/error.rs",
     "host/src/limits.rs",
+    "host/src/task/backoff.rs",
     "host/src/task/machine.rs",
     "host/src/task/ledger.rs",
     "host/src/task/lane.rs",
     "host/src/task/replay.rs",
+    "host/src/task/writer.rs",
     "host/src/transform/chain.rs",
     "plugins/sdk/src/",
     "plugins/sma/src/",

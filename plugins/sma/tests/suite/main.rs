@@ -16,18 +16,10 @@ mod rules;
 #[allow(dead_code, reason = "each of its users takes what it needs")]
 mod sma_cases;
 
+use named::Tick;
 use sma::Sma;
 use sma_cases::{Case, Row};
 use weir_plugin_sdk::testkit::{Chance, Datum, Kit, Outcome, Record};
-
-/// One row of a named stream.
-#[derive(Clone, Copy, Debug)]
-struct Tick<'a> {
-    key: Option<&'a str>,
-    /// The event time, in seconds since the epoch.
-    second: i64,
-    value: Option<f64>,
-}
 
 /// The means that the plugin gives to the rows of a stream.
 fn average(settings: &[(&str, &str)], ticks: &[Tick<'_>]) -> Vec<Option<f64>> {

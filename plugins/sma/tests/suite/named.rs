@@ -3,7 +3,16 @@
 //!
 //! Whoever includes this file runs the plugin: natively here, as a component in the suites of the host.
 
-use super::{Tick, average};
+use super::average;
+
+/// One row of a named stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tick<'a> {
+    pub(super) key: Option<&'a str>,
+    /// The event time, in seconds since the epoch.
+    pub(super) second: i64,
+    pub(super) value: Option<f64>,
+}
 
 const NONE: Option<f64> = None;
 
