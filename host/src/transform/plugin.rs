@@ -12,11 +12,12 @@ use arrow_array::{Array, Int64Array};
 use arrow_buffer::ScalarBuffer;
 
 use self::merge::Given;
-use super::{Plan, Rejection, Transform, Transformed};
+use super::{Plan, Rejection, Stateful, Transform, Transformed};
 use crate::error::Result;
 use crate::guest::{self, EventTime, Guest, Plugin, Processed, Setup, WATERMARK};
 use crate::record::batch::take;
 use crate::record::{Batch, Column, FieldSource, Kind, Want};
+use crate::state::{Acceptance, Entries, Extent, Header};
 
 /// A stage that is a guest.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub struct PluginTransform {
     plan: Plan,
     alias: String,
     class: String,
+    digest: String,
     watermark: Option<Watermark>,
 }
 
@@ -42,7 +44,8 @@ impl PluginTransform {
         };
         let watermark = about.event_time.as_ref().map(|time| Watermark { newest: None, lateness_us: time.lateness_us });
         let class = format!("{} {}", plugin.manifest().id, plugin.manifest().version);
-        Ok(PluginTransform { guest, plan, alias: setup.alias.clone(), class, watermark })
+        let digest = plugin.digest().to_string();
+        Ok(PluginTransform { guest, plan, alias: setup.alias.clone(), class, digest, watermark })
     }
 }
 
@@ -89,6 +92,50 @@ impl Transform for PluginTransform {
 
     fn mute(&mut self, muted: bool) {
         self.guest.mute(muted);
+    }
+
+    fn watermark(&self) -> Option<i64> {
+        self.watermark.as_ref().and_then(|watermark| watermark.newest)
+    }
+
+    fn set_watermark(&mut self, newest_us: Option<i64>) {
+        if let Some(watermark) = &mut self.watermark {
+            watermark.newest = newest_us;
+        }
+    }
+
+    fn digest(&self) -> String {
+        self.digest.clone()
+    }
+
+    fn as_stateful(&mut self) -> Option<&mut dyn Stateful> {
+        if self.guest.is_stateful() { Some(&mut self.guest) } else { None }
+    }
+}
+
+impl Stateful for Guest {
+    fn begin_checkpoint(&mut self, extent: Extent) -> Result<Header> {
+        Guest::begin_checkpoint(self, extent)
+    }
+
+    fn next_entries(&mut self, bytes_max: u32) -> Result<(Vec<Entries>, bool)> {
+        Guest::next_entries(self, bytes_max)
+    }
+
+    fn end_checkpoint(&mut self, committed: bool) -> Result<()> {
+        Guest::end_checkpoint(self, committed)
+    }
+
+    fn begin_restore(&mut self, header: &Header) -> Result<Acceptance> {
+        Guest::begin_restore(self, header)
+    }
+
+    fn put_entries(&mut self, entries: &Entries) -> Result<()> {
+        Guest::put_entries(self, entries)
+    }
+
+    fn end_restore(&mut self) -> Result<u64> {
+        Guest::end_restore(self)
     }
 }
 

@@ -10,10 +10,9 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, ArrayRef, BinaryArray, Float64Array, StringArray, TimestampMicrosecondArray};
 use arrow_buffer::BooleanBuffer;
-use weir::guest::{
-    Acceptance, Catalog, Compiler, Engine, Entries, Extent, Guest, Header, Plugin, Processed, RowOrigin, Setup,
-};
+use weir::guest::{Catalog, Compiler, Engine, Guest, Plugin, Processed, RowOrigin, Setup};
 use weir::record::{Column, Want};
+use weir::state::{Acceptance, Entries, Extent, Header};
 use weir_tests::environment::{PLUGINS, variable};
 use weir_tests::sma_cases::{Expected, Row};
 

@@ -15,6 +15,8 @@ use weir::sink::timescale::copy::CopyEncoder;
 use weir::sink::timescale::types::ColumnType;
 use weir::task::lane::LaneRunner;
 use weir::task::ledger::Ledger;
+use weir::task::replay::Base;
+use weir::task::suspect::Caution;
 use weir::task::writer::Tolerance;
 use weir::transform::Chain;
 use weir_plugin_sdk::testkit::Chance;
@@ -183,7 +185,7 @@ impl<'a> Reading<'a> {
         let (claim, chain) = (committed.claim(), chains()?);
         let converter = |name| by_name(name).expect("a converter of this name");
         let decoder = Decoder::new(converter("string"), converter("json"), chain.projection(encoder.wants()))?;
-        let runner = LaneRunner::new(&claim, decoder, chain, Tolerance::All);
+        let runner = LaneRunner::new(&claim, Base::start(&claim), Caution::default(), decoder, chain, Tolerance::All);
         let at = if runner.replay_until().is_some() { 0 } else { stream.place(claim.next_offset) };
         ledger.open(claim);
         Ok(Reading { stream, chains, runner, encoder, ledger, committed, at })
@@ -194,7 +196,8 @@ impl<'a> Reading<'a> {
         let until = self.stream.len().min(self.at + records);
         let run = self.stream.run(self.at..until);
         self.at = until;
-        self.runner.process(run, &mut self.ledger, self.encoder.as_mut())?;
+        let processed = self.runner.process(run, &mut self.ledger, self.encoder.as_mut());
+        processed.map_err(|failed| anyhow::anyhow!("{failed:?}"))?;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //! guest replaced at random rows by a fresh one that goes on from a checkpoint.
 
 use anyhow::{Result, ensure};
-use weir::guest::Extent;
+use weir::state::Extent;
 use weir_plugin_sdk::testkit::Chance;
 use weir_tests::environment::repository;
 use weir_tests::sma_cases::{Case, Expected, Row, ask, generate, is_same, shares};
