@@ -74,6 +74,15 @@ pub trait Transform: Send {
 
     /// Mutes logs and metrics of the stage while its lane replays.
     fn mute(&mut self, _muted: bool) {}
+
+    /// The newest event time (µs) of the rows that the stage was given: what its `$watermark` runs behind, and what a
+    /// checkpoint keeps of it. None before the first, and for a stage without event time.
+    fn watermark(&self) -> Option<i64> {
+        None
+    }
+
+    /// Goes on from the [`watermark`](Self::watermark) of a checkpoint.
+    fn set_watermark(&mut self, _newest_us: Option<i64>) {}
 }
 
 /// The stage number of a transform's position.

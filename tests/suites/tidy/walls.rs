@@ -49,6 +49,7 @@ const PURE: [&str; 15] = [
     "host/src/task/replay.rs",
     "host/src/task/writer.rs",
     "host/src/transform/chain.rs",
+    "plugins/ohlc/src/",
     "plugins/sdk/src/",
     "plugins/sma/src/",
 ];
