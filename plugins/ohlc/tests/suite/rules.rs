@@ -170,6 +170,13 @@ fn a_stream_of_many_windows_holds_only_the_open_ones() {
     assert!(held(&mut kit) <= before + 4_096, "{} bytes, {before} before", held(&mut kit));
 }
 
+/// The settings with those that are required.
+fn all<'a>(given: Given<'a>) -> Vec<(&'a str, &'a str)> {
+    let base = [("price.field", "p"), ("interval", "60s")];
+    let kept = base.into_iter().filter(|(key, _)| !given.iter().any(|(name, _)| name == key));
+    kept.chain(given.iter().copied()).collect()
+}
+
 /// The header that a guest writes under these settings.
 fn header(settings: Given) -> Header {
     Kit::<Ohlc>::new(settings).unwrap().guest().begin_checkpoint(Extent::Full).unwrap()
@@ -178,11 +185,6 @@ fn header(settings: Given) -> Header {
 #[test]
 fn state_goes_on_where_its_windows_stay_the_same() {
     let accept = |written: Given, now: Given| {
-        let base = [("price.field", "p"), ("interval", "60s")];
-        let all = |given: Given| {
-            let kept = base.iter().filter(|(key, _)| !given.iter().any(|(name, _)| name == key));
-            kept.copied().chain(given.iter().copied()).collect::<Vec<_>>()
-        };
         let (written, now) = (all(written), all(now));
         Kit::<Ohlc>::new(&now).unwrap().guest().begin_restore(&header(&written)).unwrap()
     };
