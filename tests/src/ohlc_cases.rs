@@ -113,8 +113,8 @@ fn case(chance: &mut Chance, number: usize) -> Case {
     Case { settings: settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(), rows }
 }
 
-fn pick<T: Copy>(chance: &mut Chance, items: &[T]) -> T {
-    items[chance.below(items.len())]
+fn pick<T: Copy + Default>(chance: &mut Chance, items: &[T]) -> T {
+    items.get(chance.below(items.len())).copied().unwrap_or_default()
 }
 
 /// A number from `low` to `high`, both included.
@@ -135,7 +135,7 @@ struct Stream<'a> {
 
 impl Stream<'_> {
     fn row(&mut self) -> Row {
-        let key = self.keys[self.chance.below(self.keys.len())].clone();
+        let key = self.keys.get(self.chance.below(self.keys.len())).cloned().flatten();
         let time_us = self.time();
         if self.future_us.is_none_or(|future_us| time_us - self.newest_us <= future_us) {
             self.newest_us = self.newest_us.max(time_us);

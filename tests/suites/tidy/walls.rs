@@ -35,7 +35,7 @@ const CRATES: [(&str, &str); 8] = [
 ];
 
 /// What computes and does nothing else: files, or folders with a `/` at the end.
-const PURE: [&str; 15] = [
+const PURE: [&str; 16] = [
     "host/src/record/",
     "host/src/state/",
     "host/src/config/",

@@ -171,7 +171,7 @@ fn a_stream_of_many_windows_holds_only_the_open_ones() {
 }
 
 /// The settings with those that are required.
-fn all<'a>(given: Given<'a>) -> Vec<(&'a str, &'a str)> {
+fn all(given: Given<'_>) -> Vec<(&str, &str)> {
     let base = [("price.field", "p"), ("interval", "60s")];
     let kept = base.into_iter().filter(|(key, _)| !given.iter().any(|(name, _)| name == key));
     kept.chain(given.iter().copied()).collect()
