@@ -60,7 +60,9 @@ fn restored(store: &Store) -> Timeline<u64> {
     let entries: Vec<_> = store.iter().rev().collect();
     for part in entries.chunks(3) {
         let mut entries = Entries::new();
-        part.iter().for_each(|(key, value)| entries.put(key, value));
+        for (key, value) in part {
+            entries.put(key, value);
+        }
         table.put(&entries).unwrap();
     }
     table.end_restore().unwrap();
