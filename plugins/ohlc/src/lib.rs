@@ -99,6 +99,17 @@ struct Tick<'a> {
     amount: Option<Amount>,
 }
 
+/// What a row means before it is taken in.
+#[derive(Clone, Copy, Debug)]
+struct Seen<'a> {
+    /// Its observation; none where it has no price, or where it is late.
+    tick: Option<Tick<'a>>,
+    /// Whether it has a price and comes too late.
+    is_late: bool,
+    /// The watermark with it, µs.
+    watermark_us: i64,
+}
+
 impl Plugin for Ohlc {
     fn describe() -> Description {
         settings::describe()
@@ -119,42 +130,27 @@ impl Plugin for Ohlc {
         let mut fired = self.fired.get(None).copied();
         let mut late_rows = 0_u32;
         for row in 0..batch.len() {
-            let Some(time_us) = input.times.get(row).value() else {
-                // The plan requires the time, so a host that keeps its word never comes here.
-                columns.reject(row, CODE_TIME, "The row has no event time: `time.field` is not set in it.".to_owned());
-                continue;
-            };
-            let Some(start_us) = self.start(time_us) else {
-                columns.reject(row, CODE_TIME, self.too_early(time_us));
-                continue;
-            };
-            let before = input.marks.get(row).value().max(fired);
-            let price = input.prices.get(row).value().filter(|price| !price.is_nan());
-            let is_late = before.is_some_and(|watermark| self.is_over(start_us, watermark));
-            late_rows += u32::from(is_late && price.is_some());
-            let tick = price.filter(|_| !is_late).map(|price| Tick {
-                start_us,
-                time_us,
-                key: input.keys.get(row).value().map(str::as_bytes),
-                // -0.0 + 0.0 is 0.0, and every other number plus zero is itself.
-                price: price + 0.0,
-                amount: input.amount(row),
-            });
-            let watermark = time_us.saturating_sub_unsigned(self.config.lateness_us);
-            let watermark = before.map_or(watermark, |before| before.max(watermark));
-            if self.is_due(watermark) {
-                // A row that is rejected fires nothing: the next one does.
-                if tick.is_some_and(|tick| !self.has_room(&tick)) {
-                    columns.reject(row, CODE_VOLUME, self.too_large(tick.and_then(|tick| tick.amount)));
+            let Seen { tick, is_late, watermark_us } = match self.look(&input, row, fired) {
+                Ok(seen) => seen,
+                Err(message) => {
+                    columns.reject(row, CODE_TIME, message);
                     continue;
                 }
-                self.fire(watermark, row, &mut columns)?;
-                fired = Some(watermark);
+            };
+            late_rows += u32::from(is_late);
+            if self.is_due(watermark_us) {
+                // A row that is rejected fires nothing: the next one does.
+                if let Some(tick) = tick.filter(|tick| !self.has_room(tick)) {
+                    columns.reject(row, CODE_VOLUME, self.too_large(&tick));
+                    continue;
+                }
+                self.fire(watermark_us, row, &mut columns)?;
+                fired = Some(watermark_us);
             }
             if let Some(tick) = tick
                 && !self.take(&tick)?
             {
-                columns.reject(row, CODE_VOLUME, self.too_large(tick.amount));
+                columns.reject(row, CODE_VOLUME, self.too_large(&tick));
             }
         }
         if late_rows > 0 {
@@ -192,6 +188,28 @@ impl Stateful for Ohlc {
 }
 
 impl Ohlc {
+    /// Reads a row; `fired` is the newest watermark that has fired windows. The error says what is wrong with its time.
+    #[inline(always)]
+    fn look<'a>(&self, input: &Input<'a>, row: usize, fired: Option<i64>) -> Result<Seen<'a>, String> {
+        // The plan requires the time, so a host that keeps its word always gives one.
+        let time_us = input.times.get(row).value().ok_or_else(|| self.no_time())?;
+        let start_us = self.start(time_us).ok_or_else(|| self.too_early(time_us))?;
+        let before = input.marks.get(row).value().max(fired);
+        let price = input.prices.get(row).value().filter(|price| !price.is_nan());
+        let is_over = before.is_some_and(|watermark_us| self.is_over(start_us, watermark_us));
+        let tick = price.filter(|_| !is_over).map(|price| Tick {
+            start_us,
+            time_us,
+            key: input.keys.get(row).value().map(str::as_bytes),
+            // -0.0 + 0.0 is 0.0, and every other number plus zero is itself.
+            price: price + 0.0,
+            amount: input.amount(row),
+        });
+        let reached = time_us.saturating_sub_unsigned(self.config.lateness_us);
+        let watermark_us = before.map_or(reached, |before| before.max(reached));
+        Ok(Seen { tick, is_late: is_over && price.is_some(), watermark_us })
+    }
+
     /// The beginning of the window of a time; `None` for the broken window before the first whole one.
     #[inline]
     fn start(&self, time_us: i64) -> Option<i64> {
@@ -258,14 +276,19 @@ impl Ohlc {
     }
 
     #[cold]
+    fn no_time(&self) -> String {
+        format!("Field `{}` is not set, and without its time a row has no window.", self.config.time_field)
+    }
+
+    #[cold]
     fn too_early(&self, time_us: i64) -> String {
         format!("Field `{}` is {time_us} µs, which is before the first whole interval.", self.config.time_field)
     }
 
     #[cold]
-    fn too_large(&self, amount: Option<Amount>) -> String {
+    fn too_large(&self, tick: &Tick<'_>) -> String {
         let field = self.config.volume.as_ref().map(|volume| volume.field.as_str()).unwrap_or_default();
-        let amount = match amount {
+        let amount = match tick.amount {
             Some(Amount::Whole(amount)) => amount.to_string(),
             Some(Amount::Double(amount)) => amount.to_string(),
             None => "null".to_owned(),
