@@ -77,7 +77,8 @@ pub trait Transform: Send {
     /// Mutes logs and metrics of the stage while its lane replays.
     fn mute(&mut self, _muted: bool) {}
 
-    /// The newest event time that it has seen, in µs: part of a checkpoint.
+    /// The newest event time (µs) of the rows that the stage was given: what its `$watermark` runs behind, and what a
+    /// checkpoint keeps of it. None before the first, and for a stage without event time.
     fn watermark(&self) -> Option<i64> {
         None
     }

@@ -108,6 +108,14 @@ fn table() -> Table {
         ("sma", ColumnType::Float8, "double precision"),
         ("n", ColumnType::Int8, "bigint"),
         ("sum", ColumnType::Float8, "double precision"),
+        ("window_start", ColumnType::Timestamp, "timestamp with time zone"),
+        ("key", ColumnType::Text(None), "text"),
+        ("open", ColumnType::Float8, "double precision"),
+        ("high", ColumnType::Float8, "double precision"),
+        ("low", ColumnType::Float8, "double precision"),
+        ("close", ColumnType::Float8, "double precision"),
+        ("volume", ColumnType::Int8, "bigint"),
+        ("count", ColumnType::Int8, "bigint"),
         (bind::TOPIC, ColumnType::Text(None), "text"),
         (bind::PARTITION, ColumnType::Int4, "integer"),
         (bind::OFFSET, ColumnType::Int8, "bigint"),
@@ -128,8 +136,8 @@ fn encoder(chain: &Chain) -> Result<Box<dyn Encoder>> {
     let mut table = table();
     let outputs = chain.outputs();
     let writes = |name: &str| outputs.iter().any(|field| field.path.as_str() == name);
-    let of_chain = ["sma", "n", "sum", "renamed"];
-    table.columns.retain(|column| writes(&column.name) || !of_chain.contains(&column.name.as_str()));
+    let of_records = ["$key", "ts", "price", "grade", "note", bind::TOPIC, bind::PARTITION, bind::OFFSET];
+    table.columns.retain(|column| writes(&column.name) || of_records.contains(&column.name.as_str()));
     for column in table.columns.iter_mut().filter(|column| column.name == "ts" && writes("ts")) {
         column.column_type = Some(ColumnType::Timestamp);
     }
