@@ -78,6 +78,9 @@ pub const DATABASE_CONNECT_MAX: Duration = Duration::from_secs(10);
 pub const DATABASE_SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Time of one statement, the copying of a whole flush included; beyond it the flush is tried again.
 pub const DATABASE_STATEMENT_MAX: Duration = Duration::from_secs(300);
+/// Time that the database has for one answer, after which its connection is given up: more than it allows itself, so that
+/// only what never answers (a proxy that hangs) comes so far.
+pub const DATABASE_ANSWER_MAX: Duration = Duration::from_secs(330);
 /// Wait for a lock in the database; beyond it the flush is tried again.
 pub const DATABASE_LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Wait for position rows that a transaction of our own, of unknown outcome, may still hold; then it is ended.

@@ -1,6 +1,7 @@
 //! The database sink against a real server: claims, flushes, fences, unknown outcomes, refused rows, the schema and
 //! tables that it makes. The words of the contract are those of `weir::sink`.
 
+mod checkpoints;
 mod claims;
 mod outcomes;
 mod refusals;

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Kind, Policy, Result};
 use crate::record::origin::NO_TIMESTAMP;
 use crate::record::{Claim, Field, Flush};
-use crate::sink::{ClaimRequest, Encoder, Prepared, Sink};
+use crate::sink::{ClaimRequest, Encoder, Prepared, Sink, WriteError};
 
 /// What the thread asks for.
 #[derive(Debug)]
@@ -79,6 +79,8 @@ pub struct Committer {
     pub waiting: Waiting,
     /// Time.
     pub clock: Clock,
+    /// How long one call to the sink may take: see [`crate::limits::DATABASE_ANSWER_MAX`].
+    pub answer_max: Duration,
 }
 
 impl std::fmt::Debug for Committer {
@@ -124,7 +126,7 @@ impl Committer {
     async fn prepare(&mut self, topic: Arc<str>, outputs: &[Field], sample: Option<&[Field]>) -> Result<Answer> {
         let mut backoff = Backoff::default();
         loop {
-            match self.sink.prepare(&topic, outputs, sample).await {
+            match answered(self.answer_max, self.sink.prepare(&topic, outputs, sample)).await {
                 Ok(Prepared::Ready(encoder)) => return Ok(self.went_on(Answer::Encoder(topic, Some(encoder)))),
                 Ok(Prepared::NeedsSample) => return Ok(self.went_on(Answer::Encoder(topic, None))),
                 Err(error) => retry(&self.waiting, error, &mut backoff).await?,
@@ -135,7 +137,7 @@ impl Committer {
     async fn claim(&mut self, asked: u64, requests: &[ClaimRequest]) -> Result<Answer> {
         let mut backoff = Backoff::default();
         loop {
-            match self.sink.claim(requests).await {
+            match answered(self.answer_max, self.sink.claim(requests)).await {
                 Ok(answers) => return Ok(self.went_on(Answer::Machine(Event::Claimed { asked, answers }))),
                 Err(error) => retry(&self.waiting, error, &mut backoff).await?,
             }
@@ -149,10 +151,14 @@ impl Committer {
         loop {
             step = match step {
                 Step::Attempt => {
-                    let outcome = self.sink.write(writer.flush(), writer.claims()).await;
+                    let written = self.sink.write(writer.flush(), writer.claims());
+                    let outcome = tokio::time::timeout(self.answer_max, written).await;
+                    let outcome = outcome.unwrap_or_else(|_| Err(WriteError::Unknown(unanswered(self.answer_max))));
                     writer.attempted(outcome, &|segment, offset| self.sink.withdraw(segment, offset))
                 }
-                Step::ReadPositions => writer.judged(self.sink.positions(&writer.lanes()).await),
+                Step::ReadPositions => {
+                    writer.judged(answered(self.answer_max, self.sink.positions(&writer.lanes())).await)
+                }
                 Step::Wait(delay, error) => {
                     (self.waiting)(Some(&error));
                     tokio::time::sleep(delay).await;
@@ -184,6 +190,15 @@ fn latencies_us(report: &Report) -> Vec<i64> {
     let runs = committed.flat_map(|(segment, _, _)| &segment.origins);
     let sampled = runs.flat_map(|run| run.timestamps.iter().step_by(run.len().div_ceil(8).max(1)));
     sampled.filter(|&&at| at != NO_TIMESTAMP).map(|at| (now - at).max(0)).collect()
+}
+
+/// A call under a deadline. One that is given up takes its connection with it; the next opens another.
+pub async fn answered<T>(limit: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(unanswered(limit)))
+}
+
+fn unanswered(limit: Duration) -> Error {
+    Error::new(Kind::DatabaseUnreachable, format!("the database did not answer within {limit:?}"))
 }
 
 /// Waits before the next attempt, or passes on an error that another attempt would not cure.

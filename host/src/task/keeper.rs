@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
-use super::committer::{Waiting, retry};
+use super::committer::{Waiting, answered, retry};
 use crate::error::{Error, Kind, Result};
-use crate::limits::CHECKPOINT_CHUNK_BYTES;
+use crate::limits::{CHECKPOINT_CHUNK_BYTES, DATABASE_ANSWER_MAX};
 use crate::record::{Claim, Lane};
 use crate::sink::Keeper;
 use crate::state::chunk::About;
@@ -198,7 +198,7 @@ impl Keeping {
         let size = bytes.len() as u64;
         let mut backoff = Backoff::default();
         loop {
-            match self.keeper.put(&writing.draft.lane, id, bytes.clone()).await {
+            match answered(DATABASE_ANSWER_MAX, self.keeper.put(&writing.draft.lane, id, bytes.clone())).await {
                 Ok(()) => {
                     (self.waiting)(None);
                     return Ok(size);
@@ -228,7 +228,7 @@ impl Keeping {
     async fn count(&mut self, claim: Claim, manifest: &Manifest) {
         let mut backoff = Backoff::default();
         let counted = loop {
-            match self.keeper.count(&claim, manifest).await {
+            match answered(DATABASE_ANSWER_MAX, self.keeper.count(&claim, manifest)).await {
                 Ok(counted) => {
                     (self.waiting)(None);
                     break Ok(counted);
@@ -275,7 +275,7 @@ impl Keeping {
     async fn get(&mut self, lane: &Lane, id: ChunkId) -> Result<Vec<u8>> {
         let mut backoff = Backoff::default();
         loop {
-            match self.keeper.get(lane, id).await {
+            match answered(DATABASE_ANSWER_MAX, self.keeper.get(lane, id)).await {
                 Ok(bytes) => {
                     (self.waiting)(None);
                     return Ok(bytes);

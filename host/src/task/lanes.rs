@@ -83,10 +83,18 @@ impl Task {
         Ok(())
     }
 
-    /// Whether a run has to wait: rows of a chain that has just taken over do not leave before its first checkpoint.
-    pub(super) fn is_held_back(&self, run: &Origin) -> bool {
-        let replays = self.slots.get(&run.lane).is_some_and(|slot| run.next_offset <= slot.claim.next_offset);
-        !replays && !self.machine.may_speak(&run.lane)
+    /// The part of a run that may be processed now; the rest goes back to what is pending. Rows of a chain that has
+    /// just taken over do not leave before its first checkpoint, only what it replays is free.
+    pub(super) fn free_part(&mut self, run: Origin) -> Option<Origin> {
+        if self.machine.may_speak(&run.lane) {
+            return Some(run);
+        }
+        let until = self.slots.get(&run.lane).map_or(i64::MIN, |slot| slot.claim.next_offset);
+        let replayed = run.offsets.partition_point(|&offset| offset < until);
+        if replayed < run.len() {
+            self.pending.push_front(run.slice(replayed..run.len()));
+        }
+        (replayed > 0).then(|| run.slice(0..replayed))
     }
 
     /// Freezes a lane's chain.

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use super::checkpoint::{Course, Interval};
 use super::ledger::Ledger;
-use super::planted::{Bug, is_on};
 use super::writer::{Fate, Report};
 use crate::error::{Error, Kind};
 use crate::limits::{FENCE_DELAY_MIN, FENCES_FORGOTTEN, FENCES_MAX, RETRY_DELAY_MAX};
@@ -367,7 +366,7 @@ impl Machine {
         let course = self.courses.get_mut(&lane).filter(|course| course.epoch == epoch);
         let Some(course) = course else { return Vec::new() };
         course.failed(processed, now_ms, last_call);
-        vec![Action::Thaw { lane, counts: is_on(Bug::ThawAsCounted) }]
+        vec![Action::Thaw { lane, counts: false }]
     }
 
     /// Lets those checkpoints count that may, and begins the next that is due: one at a time, for each takes time from

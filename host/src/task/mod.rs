@@ -45,7 +45,7 @@ use crate::config::pipeline::OffsetReset;
 use crate::convert::Converter;
 use crate::error::{Error, Kind, Policy, Result};
 use crate::kafka::{Consumer, ConsumerSettings, GroupEvent, ReadError, Waker};
-use crate::limits::{BATCH_ROWS_MAX, DRAIN_MAX, SERVE_INTERVAL, SLICE};
+use crate::limits::{BATCH_ROWS_MAX, DATABASE_ANSWER_MAX, DRAIN_MAX, SERVE_INTERVAL, SLICE};
 use crate::metrics::PipelineMetrics;
 use crate::record::{Field, Lane, Origin, Stage};
 use crate::sink::{Encoder, Keeper, Sink};
@@ -233,6 +233,7 @@ impl Task {
             answers: answers(&queue),
             waiting: waiting(Party::Sink, &spec.pipeline, spec.number, &spec.status),
             clock: spec.clock,
+            answer_max: DATABASE_ANSWER_MAX,
         };
         let mut workers = vec![runtime.spawn(committer.run(received, abandoned.clone()))];
         workers.extend(keeper.map(|(keeper, received)| runtime.spawn(keeper.run(received, abandoned))));
@@ -481,10 +482,7 @@ impl Task {
             if !self.machine.is_reading(&run.lane) {
                 continue;
             }
-            if self.is_held_back(&run) {
-                self.pending.push_front(run);
-                break;
-            }
+            let Some(run) = self.free_part(run) else { break };
             let topic = &run.lane.topic;
             if self.encoders.contains_key(topic) {
                 self.process(run)?;

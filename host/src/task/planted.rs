@@ -6,16 +6,12 @@
 pub enum Bug {
     /// A manifest is written before its offset is committed.
     CountBeforeCommit,
-    /// What a failed checkpoint held is taken for written.
-    ThawAsCounted,
     /// A COMMIT without an answer is taken for done.
     UnknownIsCommitted,
     /// A position that went back is taken for the one that was written.
     LostTailIsCommitted,
     /// A refused row is taken out without a decision.
     RefusalWithoutDecision,
-    /// A commit counts for whatever claim holds the lane now.
-    CommitUnderAnyClaim,
 }
 
 /// Whether a fault is switched on.

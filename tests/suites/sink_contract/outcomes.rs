@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use tokio::sync::{mpsc, watch};
+use weir::clock::Clock;
 use weir::error::{Kind as ErrorKind, Policy};
 use weir::record::Lane;
 use weir::sink::{Sink as _, WriteError};
 use weir::state::verdict::{Verdict, judge};
+use weir::task::committer::{Answer, Committer, Request};
+use weir::task::writer::{Fate, Report, Tolerance};
 use weir_tests::db::Db;
 use weir_tests::eventually::eventually;
 use weir_tests::proxy::{Fault, Proxy};
@@ -228,5 +232,43 @@ async fn a_database_that_is_not_there_is_waited_for() -> Result<()> {
     let place = format!("{gone}/{}", db.address().database);
     let sentence = format!("connect to database {place}: error connecting to server");
     assert!(error.to_string().starts_with(&sentence), "{error}");
+    Ok(())
+}
+
+/// What becomes of a flush of two rows whose COMMIT meets this fault, by the committer with a short deadline.
+async fn committed_behind(hint: &str, fault: Fault) -> Result<(Report, Proxy, Db)> {
+    let (proxy, mut ticks) = behind(hint, fault).await?;
+    let segment = ticks.segment(0, &["a", "b"]);
+    let (sender, mut answers) = mpsc::unbounded_channel();
+    let committer = Committer {
+        sink: Box::new(ticks.sink),
+        tolerance: Tolerance::None,
+        // A test that has failed does not listen any more.
+        answers: Box::new(move |answer| sender.send(answer).unwrap_or_default()),
+        waiting: Box::new(|_| {}),
+        clock: Clock::start(),
+        answer_max: Duration::from_millis(700),
+    };
+    let (requests, received) = mpsc::channel(4);
+    let (_abandon, abandoned) = watch::channel(false);
+    tokio::spawn(committer.run(received, abandoned));
+    requests.send(Request::Write(flush([segment]), vec![ticks.claim])).await?;
+    let answer = tokio::time::timeout(WAIT, answers.recv()).await.context("the committer waits for ever")?;
+    match answer {
+        Some(Answer::Written(report, _)) => Ok((report, proxy, ticks.db)),
+        other => anyhow::bail!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_is_never_answered_is_given_up_and_read_back() -> Result<()> {
+    // Before the server acts it has to be sent again, afterwards not.
+    for (fault, attempts) in [(Fault::HangBefore, 2), (Fault::HangAfter, 1)] {
+        let (report, _proxy, db) = committed_behind("never_answered", fault).await?;
+        assert!(report.failure.is_none(), "{:?}", report.failure);
+        assert_eq!((report.attempts, report.unknown), (attempts, 1), "{fault:?}");
+        assert!(matches!(report.segments.as_slice(), [(_, _, Fate::Committed)]), "{fault:?}: {:?}", report.segments);
+        assert_eq!(db.value("SELECT string_agg(symbol, ' ' ORDER BY symbol) FROM ticks").await?, "a b");
+    }
     Ok(())
 }
