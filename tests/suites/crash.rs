@@ -18,7 +18,7 @@ use weir_plugin_sdk::testkit::Chance;
 use weir_tests::environment::{fresh_seed, number};
 use weir_tests::eventually::{eventually, reached};
 use weir_tests::logs::Logs;
-use weir_tests::worker::{Ended, Plan, WAIT, Worker};
+use weir_tests::worker::{Ended, Plan, WAIT};
 
 use self::phases::{Histogram, Phase, Watch};
 use self::stage::{MEMORY_MIB, Stage};
@@ -55,6 +55,8 @@ struct Kill {
     checkpoints: usize,
     /// Records that were read again before the first commit.
     replayed: i64,
+    /// The most memory that the worker took.
+    peak_mib: u64,
 }
 
 impl Course {
@@ -77,12 +79,12 @@ impl Course {
         // The log grows while the worker dies, too.
         self.feed.lead(passed)?;
         reached(Instant::now() + after).await;
-        within_memory(&worker)?;
+        let peak_mib = worker.rss_peak_bytes()? >> 20;
         let phase = self.watch.look().await?;
         let ended = worker.kill().await?;
         ensure!(ended.status.code().is_none(), "the worker had ended by itself:\n{}", ended.logs.tail(30));
-        let kill = Kill::of(phase, &ended);
-        self.kills.push(kill?);
+        ensure!(peak_mib < MEMORY_MIB, "the worker took {peak_mib} MiB of {MEMORY_MIB}");
+        self.kills.push(Kill::of(phase, peak_mib, &ended)?);
         Ok(())
     }
 
@@ -100,10 +102,13 @@ impl Course {
 
     /// A line about the last ten rounds.
     fn progress(&self, rounds: usize, took: Duration) {
-        let (done, last) = (self.kills.len(), self.kills.iter().rev().take(10));
-        let replayed = last.map(|kill| kill.replayed).sum::<i64>() / 10;
+        let done = self.kills.len();
+        let last = &self.kills[done.saturating_sub(10)..];
+        let replayed = last.iter().map(|kill| kill.replayed).sum::<i64>() / last.len() as i64;
+        let peak_mib = last.iter().map(|kill| kill.peak_mib).max().unwrap_or_default();
         println!(
-            "round {done} of {rounds}: {:.0} a minute, {} rows, {} kills in an open transaction, {} rounds with a checkpoint, {replayed} records replayed in a round",
+            "round {done} of {rounds}: {:.0} a minute, {} rows, {} kills in an open transaction, {} rounds with a \
+             checkpoint, {replayed} records replayed in a round, {peak_mib} MiB",
             done as f64 * 60.0 / took.as_secs_f64(),
             self.stood.iter().sum::<i64>(),
             self.histogram().open(),
@@ -125,7 +130,7 @@ impl Course {
 
 impl Kill {
     /// What the log tells of the round, which must have gone without an error.
-    fn of(phase: Phase, ended: &Ended) -> Result<Self> {
+    fn of(phase: Phase, peak_mib: u64, ended: &Ended) -> Result<Self> {
         no_errors(&ended.logs)?;
         let number = |line: &weir_tests::logs::Line, name: &str| line.field(name).and_then(Value::as_i64);
         let replayed = ended.logs.with("lane claimed").into_iter().map(|line| {
@@ -133,7 +138,7 @@ impl Kill {
             reread.map(|(next, from)| next - from).with_context(|| line.text)
         });
         let replayed = replayed.sum::<Result<i64>>()?;
-        Ok(Self { phase, checkpoints: ended.logs.with("checkpoint counted").len(), replayed })
+        Ok(Self { phase, checkpoints: ended.logs.with("checkpoint counted").len(), replayed, peak_mib })
     }
 }
 
@@ -141,12 +146,6 @@ fn no_errors(logs: &Logs) -> Result<()> {
     let errors: Vec<String> =
         logs.lines().into_iter().filter(|line| line.level() == "ERROR").map(|line| line.text).collect();
     ensure!(errors.is_empty(), "the worker logged errors: {errors:?}");
-    Ok(())
-}
-
-fn within_memory(worker: &Worker) -> Result<()> {
-    let peak_mib = worker.rss_peak_bytes()? >> 20;
-    ensure!(peak_mib < MEMORY_MIB, "the worker took {peak_mib} MiB of {MEMORY_MIB}");
     Ok(())
 }
 

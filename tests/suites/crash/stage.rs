@@ -13,8 +13,8 @@ use super::ticks::{Feed, Ticks, WINDOW};
 
 /// Longest wait for a commit or for the end of the log; what a worker reads again before it writes counts here.
 const ARRIVAL: Duration = Duration::from_secs(180);
-/// The worker's memory.
-pub const MEMORY_MIB: u64 = 512;
+/// The worker's memory: little, so that flushes are small and many.
+pub const MEMORY_MIB: u64 = 128;
 
 /// Topic, database and pipeline of one course.
 #[derive(Debug)]
