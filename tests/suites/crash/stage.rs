@@ -13,8 +13,8 @@ use super::ticks::{Feed, Ticks, WINDOW};
 
 /// Longest wait for a commit or for the end of the log; what a worker reads again before it writes counts here.
 const ARRIVAL: Duration = Duration::from_secs(180);
-/// The worker's memory: little, so that flushes are small and many.
-pub const MEMORY_MIB: u64 = 128;
+/// The memory that a worker is given.
+pub const MEMORY_MIB: u64 = 256;
 
 /// Topic, database and pipeline of one course.
 #[derive(Debug)]
@@ -30,19 +30,18 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// An empty topic and an audited table; `more` are further lines of the pipeline file.
+    /// An empty topic and the table; `more` are further lines of the pipeline file.
     pub async fn set(hint: &str, partitions: i32, seed: u64, more: &str) -> Result<Self> {
         let (kafka, db) = (Kafka::from_environment()?, Db::postgres(hint).await?);
         audit::make_table(&db).await?;
         let topic = kafka.topic(hint, partitions).await?;
-        let stage = Self { kafka, db, topic, partitions, ticks: Ticks::new(seed), more: more.to_owned() };
-        stage.begin_audit().await?;
-        Ok(stage)
+        Ok(Self { kafka, db, topic, partitions, ticks: Ticks::new(seed), more: more.to_owned() })
     }
 
-    /// A first worker makes weir's schema and claims each partition at its start; then the audit can begin.
-    async fn begin_audit(&self) -> Result<()> {
-        let worker = self.plan()?.start()?;
+    /// A worker makes weir's schema and claims each partition at its start; then the audit can begin. By a plan that is
+    /// started again: the group keeps its lanes for it, and would give them to no other before the session is over.
+    pub async fn begin_audit(&self, plan: &Plan) -> Result<()> {
+        let worker = plan.start()?;
         let claimed = async || {
             let claims = self.db.number("SELECT count(*) FROM weir.position WHERE epoch > 0").await?;
             ensure!(claims == i64::from(self.partitions), "{claims} partitions are claimed");

@@ -39,6 +39,7 @@ impl Storm {
         let stage = Stage::set("storm", PARTITIONS, seed, MORE).await?;
         let plans: Vec<Plan> = (0..MEMBERS).map(|_| stage.plan()).collect::<Result<_>>()?;
         let (feed, stood) = (stage.feed()?, stage.start());
+        stage.begin_audit(&plans[0]).await?;
         feed.lead(0)?;
         let workers = plans.iter().map(|plan| plan.start().map(Some)).collect::<Result<_>>()?;
         Ok(Self { stage, feed, plans, workers, stood })
