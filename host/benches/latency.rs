@@ -104,7 +104,7 @@ async fn main() -> Result<()> {
     let load = async |records: u64| {
         let rows = db.count(NAME).await? + records as i64;
         stream::produce(&kafka, &[("linger.ms", "5")], &topic, 0..records, due)?;
-        let arrived = async || Ok(ensure!(db.count(NAME).await? == rows, "not all has arrived"));
+        let arrived = async || (db.count(NAME).await? == rows).then_some(()).context("not all has arrived");
         worker.until("all rows", arrived).await?;
         anyhow::Ok(worker.get("/metrics").await?.body)
     };

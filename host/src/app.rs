@@ -5,7 +5,7 @@ pub mod plugins;
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
@@ -19,7 +19,7 @@ use crate::config::pipeline::{Pipeline, Sink as SinkConfig};
 use crate::config::worker::Worker as Settings;
 use crate::convert;
 use crate::error::{Error, Kind, Result};
-use crate::guest::Catalog;
+use crate::guest::{Catalog, INTERFACE_VERSION};
 use crate::kafka::ConsumerSettings;
 use crate::limits::{FLUSH_BYTES_MAX, FLUSH_ROWS_MAX, IDLE_BYTES};
 use crate::metrics::{Metrics, Stage};
@@ -28,6 +28,8 @@ use crate::rest::{self, Surface};
 use crate::sink::Sink;
 use crate::sink::console::ConsoleSink;
 use crate::sink::timescale::TimescaleSink;
+use crate::state::Generation;
+use crate::task::checkpoint::Interval;
 use crate::task::machine;
 use crate::task::status::SharedStatus;
 use crate::task::writer::Tolerance;
@@ -43,6 +45,8 @@ pub struct Parts {
     bootstrap_servers: String,
     worker: String,
     task_bytes: usize,
+    /// Where checkpoints lie that do not lie in the database.
+    checkpoints: Option<PathBuf>,
     clock: Clock,
 }
 
@@ -81,6 +85,7 @@ impl App {
             bootstrap_servers: settings.bootstrap_servers.clone(),
             worker: id,
             task_bytes: task_bytes(settings.memory_bytes, &pipelines),
+            checkpoints: settings.state.as_ref().map(|state| state.join("checkpoints")),
             clock: Clock::start(),
         };
         let name = bound.to_string();
@@ -219,6 +224,8 @@ impl Parts {
             overrides: pipeline.consumer_overrides.clone(),
             fetch_bytes_max: (self.task_bytes / 4).min(64 << 20),
         };
+        let (chain, generation) = self.chains(pipeline)?;
+        let sink = self.sink(pipeline)?;
         Ok(Spec {
             pipeline: pipeline.name.clone(),
             number,
@@ -226,12 +233,15 @@ impl Parts {
             offset_reset: pipeline.auto_offset_reset,
             key_converter: converter(&pipeline.key_converter)?,
             value_converter: converter(&pipeline.value_converter)?,
-            chain: self.chains(pipeline)?,
-            sink: self.sink(pipeline)?,
+            chain,
+            keeper: sink.keeper(self.directory(pipeline)?)?,
+            sink,
             tolerance: if pipeline.errors.tolerate { Tolerance::All } else { Tolerance::None },
             log_errors: pipeline.errors.log,
             machine: machine::Settings {
                 stateful: false,
+                generation,
+                checkpoints: Some(Interval { records: pipeline.checkpoints.records, ms: pipeline.checkpoints.ms }),
                 linger_ms: pipeline.linger_ms,
                 flush_rows_max: FLUSH_ROWS_MAX,
                 flush_bytes_max: (self.task_bytes / 4).min(FLUSH_BYTES_MAX),
@@ -240,6 +250,15 @@ impl Parts {
             metrics: self.metrics.pipeline(&pipeline.name),
             clock: self.clock,
         })
+    }
+
+    /// Where a pipeline's checkpoints lie; None = in its database.
+    fn directory(&self, pipeline: &Pipeline) -> Result<Option<&Path>> {
+        if !pipeline.checkpoints.in_directory {
+            return Ok(None);
+        }
+        let message = "checkpoint.store: directory needs a worker with a state directory (`--state`)";
+        self.checkpoints.as_deref().map(Some).ok_or_else(|| Error::new(Kind::Config, message))
     }
 
     fn sink(&self, pipeline: &Pipeline) -> Result<Box<dyn Sink>> {
@@ -252,14 +271,19 @@ impl Parts {
     }
 
     /// Finds each stage's plugin once; a lane's chain is then made of fresh guests.
-    fn chains(&self, pipeline: &Pipeline) -> Result<ChainFactory> {
+    fn chains(&self, pipeline: &Pipeline) -> Result<(ChainFactory, Generation)> {
+        let interface = format!("{INTERFACE_VERSION:?}");
+        let mut parts = vec![interface, pipeline.key_converter.clone(), pipeline.value_converter.clone()];
         let makers = pipeline.transforms.iter().map(|stage| {
-            let (make, plugin) = plugins::stage_maker(&self.catalog, stage)?;
+            let (make, plugin, code) = plugins::stage_maker(&self.catalog, stage)?;
+            parts.extend([stage.alias.clone(), stage.class.clone(), code, stage.settings.len().to_string()]);
+            parts.extend(stage.settings.iter().flat_map(|(key, value)| [key.clone(), value.clone()]));
             Ok((stage.alias.clone(), make, plugin))
         });
         let makers = makers.collect::<Result<Vec<_>>>()?;
+        let generation = Generation::of(parts.iter().map(String::as_bytes));
         let (metrics, pipeline) = (Arc::clone(&self.metrics), pipeline.name.clone());
-        Ok(Arc::new(move |lane: Option<&Lane>| {
+        let chains: ChainFactory = Arc::new(move |lane: Option<&Lane>| {
             let meters = |alias: &str, plugin: Option<&String>| match (lane, plugin) {
                 (Some(lane), Some(plugin)) => metrics.stage(Stage {
                     pipeline: pipeline.clone(),
@@ -272,6 +296,7 @@ impl Parts {
             };
             let stages = makers.iter().map(|(alias, make, plugin)| make(meters(alias, plugin.as_ref())));
             Ok(Chain::new(stages.collect::<Result<_>>()?))
-        }))
+        });
+        Ok((chains, generation))
     }
 }

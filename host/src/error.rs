@@ -24,6 +24,8 @@ pub enum Kind {
     PluginInvalid,
     /// A guest that trapped.
     PluginTrap,
+    /// A guest call that did not return in time.
+    PluginDeadline,
     /// A guest that passed a limit.
     PluginLimit,
     /// A guest that reported a failure of its own.
@@ -60,6 +62,10 @@ pub enum Kind {
     Fenced,
     /// A replay did not repeat what was recorded.
     Diverged,
+    /// A directory of weir's own that cannot be written or read.
+    StorageFailed,
+    /// A checkpoint that is damaged, missing a part, or not accepted by the plugin.
+    CheckpointUnusable,
     /// The database lost committed positions and no way back is known.
     PositionLost,
     /// A broken promise inside weir.
@@ -87,11 +93,13 @@ impl Kind {
             | Kind::TopicMissing
             | Kind::DatabaseUnreachable
             | Kind::DatabaseBusy
+            | Kind::StorageFailed
             | Kind::Fenced => Policy::Retry,
             Kind::RecordMalformed | Kind::RecordRejected | Kind::RecordRefused => Policy::Row,
             Kind::PluginMissing
             | Kind::PluginInvalid
             | Kind::PluginTrap
+            | Kind::PluginDeadline
             | Kind::PluginLimit
             | Kind::PluginFailure
             | Kind::Secret
@@ -103,6 +111,7 @@ impl Kind {
             | Kind::TableMismatch
             | Kind::SchemaVersion
             | Kind::Diverged
+            | Kind::CheckpointUnusable
             | Kind::PositionLost
             | Kind::Internal => Policy::FailTask,
             Kind::Config => Policy::StopWorker,
@@ -117,6 +126,7 @@ impl Kind {
             Kind::PluginMissing => "Put the plugin's .wasm into the directory given by --plugins, or correct `type`.",
             Kind::PluginInvalid => "Build the plugin with `weir plugin build` and copy the whole file.",
             Kind::PluginTrap => "Report the trap to the plugin's author; the log holds its message and backtrace.",
+            Kind::PluginDeadline => "Report it to the plugin's author, or give each call more time.",
             Kind::PluginLimit => "Raise the limit that is named, or give the plugin less to do.",
             Kind::PluginFailure => "Read the plugin's message; its settings or its input are at fault.",
             Kind::RecordMalformed | Kind::RecordRejected => {
@@ -139,6 +149,10 @@ impl Kind {
             Kind::Fenced => "Another worker writes this pipeline; stop one of them, or give them the same group.",
             Kind::Diverged => {
                 "The log or the plugin no longer gives what it gave before: restore them, or reprocess into a new table."
+            }
+            Kind::StorageFailed => "Check the rights and the free space of the directory; weir keeps trying.",
+            Kind::CheckpointUnusable => {
+                "Restore the state from where it lies, or let the lane be replayed from its start by deleting its checkpoints."
             }
             Kind::PositionLost => "The database went back in time: restore it further, or reprocess.",
             Kind::Internal => "This is a defect of weir: please report it with the log.",

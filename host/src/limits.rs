@@ -32,6 +32,16 @@ pub const FENCES_FORGOTTEN: Duration = Duration::from_secs(300);
 pub const REFUSALS_PER_FLUSH_MAX: usize = 1_000;
 /// Nesting of a JSON document.
 pub const JSON_DEPTH_MAX: usize = 128;
+/// Records of one batch that may break a guest and be excluded; beyond it the plugin is at fault.
+pub const EXCLUSIONS_MAX: usize = 16;
+/// Breakages of a lane's guests in a row, each somewhere else, after which its task fails.
+pub const REBUILDS_MAX: u32 = 10;
+/// Checkpoints of a lane that are kept.
+pub const CHECKPOINTS_KEPT: usize = 3;
+/// Bytes of state that a guest hands out, or takes, at a time: what a checkpoint costs its lane in one go.
+pub const CHECKPOINT_PIECE_BYTES: u32 = 1 << 20;
+/// Bytes of state in one chunk, before it is compressed.
+pub const CHECKPOINT_CHUNK_BYTES: usize = 4 << 20;
 /// Time of one guest call: describe, configure, process, advance.
 pub const GUEST_CALL_MAX: Duration = Duration::from_secs(2);
 /// Resolution of the guest deadline.

@@ -21,6 +21,7 @@ use crate::error::{Error, Kind, Result};
 
 const LANE: &[&str] = &["pipeline", "topic", "partition"];
 const PIPELINE: &[&str] = &["pipeline"];
+const OUTCOME: &[&str] = &["pipeline", "outcome"];
 
 /// The worker's metrics.
 #[derive(Debug, Clone)]
@@ -39,6 +40,11 @@ pub struct Metrics {
     latency_seconds: HistogramVec,
     commit_unknown: IntCounterVec,
     fenced: IntCounterVec,
+    checkpoints: IntCounterVec,
+    checkpoint_bytes: IntCounterVec,
+    checkpoint_pause_seconds: HistogramVec,
+    restores: IntCounterVec,
+    rebuilds: IntCounterVec,
     guest_seconds: HistogramVec,
     guest_memory: IntGaugeVec,
     busy_seconds: CounterVec,
@@ -65,6 +71,20 @@ pub struct PipelineMetrics {
     pub commit_unknown: IntCounter,
     /// Times another worker was found to hold a lane.
     pub fenced: IntCounter,
+    /// Checkpoints that count.
+    pub checkpoints: IntCounter,
+    /// Checkpoints that could not be stored.
+    pub checkpoints_failed: IntCounter,
+    /// Checkpoints that could not be restored.
+    pub checkpoints_unusable: IntCounter,
+    /// What checkpoints wrote.
+    pub checkpoint_bytes: IntCounter,
+    /// Each time that a checkpoint takes from the processing of records.
+    pub checkpoint_pause_seconds: Histogram,
+    /// Lanes whose state came from a checkpoint.
+    pub restores: IntCounter,
+    /// Lanes that were rebuilt because a guest broke.
+    pub rebuilds: IntCounter,
     /// One batch through the chain, guests included.
     pub guest_seconds: Histogram,
     /// Time at which records were processed, in seconds.
@@ -122,6 +142,17 @@ impl Metrics {
             )?,
             commit_unknown: counter(&r, "weir_commit_unknown_total", "COMMITs whose outcome was read back.", PIPELINE)?,
             fenced: counter(&r, "weir_fenced_total", "Times another worker held a lane.", PIPELINE)?,
+            checkpoints: counter(&r, "weir_checkpoints_total", "Checkpoints, by what became of them.", OUTCOME)?,
+            checkpoint_bytes: counter(&r, "weir_checkpoint_bytes_total", "Bytes written for checkpoints.", PIPELINE)?,
+            checkpoint_pause_seconds: histogram(
+                &r,
+                "weir_checkpoint_pause_seconds",
+                "Each time that a checkpoint takes from the processing of records.",
+                PIPELINE,
+                &seconds,
+            )?,
+            restores: counter(&r, "weir_restores_total", "Lanes whose state came from a checkpoint.", PIPELINE)?,
+            rebuilds: counter(&r, "weir_rebuilds_total", "Lanes rebuilt because a guest broke.", PIPELINE)?,
             guest_seconds: histogram(&r, "weir_chain_seconds", "One batch through the chain.", PIPELINE, &seconds)?,
             guest_memory: gauge(&r, "weir_guest_memory_bytes", "Linear memory of a lane's guests.", LANE)?,
             busy_seconds: seconds_counter(
@@ -149,6 +180,13 @@ impl Metrics {
             latency_seconds: self.latency_seconds.with_label_values(&labels),
             commit_unknown: self.commit_unknown.with_label_values(&labels),
             fenced: self.fenced.with_label_values(&labels),
+            checkpoints: self.checkpoints.with_label_values(&[pipeline, "counted"]),
+            checkpoints_failed: self.checkpoints.with_label_values(&[pipeline, "failed"]),
+            checkpoints_unusable: self.checkpoints.with_label_values(&[pipeline, "unusable"]),
+            checkpoint_bytes: self.checkpoint_bytes.with_label_values(&labels),
+            checkpoint_pause_seconds: self.checkpoint_pause_seconds.with_label_values(&labels),
+            restores: self.restores.with_label_values(&labels),
+            rebuilds: self.rebuilds.with_label_values(&labels),
             guest_seconds: self.guest_seconds.with_label_values(&labels),
             process_busy: self.busy_seconds.with_label_values(&[pipeline, "process"]),
             commit_busy: self.busy_seconds.with_label_values(&[pipeline, "commit"]),

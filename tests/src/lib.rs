@@ -6,6 +6,7 @@ pub mod environment;
 pub mod eventually;
 pub mod kafka;
 pub mod logs;
+pub mod ohlc_cases;
 pub mod postgres;
 pub mod proxy;
 pub mod rest;

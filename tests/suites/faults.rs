@@ -1,6 +1,7 @@
 //! What breaks while records stream, and that every record becomes its row once all the same: through the real worker,
 //! a real broker and a real database. Each suite compares all rows with a calculation of its own, from the log.
 
+mod checkpoints;
 mod cuts;
 mod database;
 mod fences;
@@ -135,6 +136,11 @@ impl Stream {
 
 /// The rows that records become: each price with the mean of the last prices of its symbol in its partition.
 fn expected<'a>(records: impl IntoIterator<Item = &'a Stored>) -> Vec<Row> {
+    expected_of(records, WINDOW)
+}
+
+/// The same with a window of so many rows.
+fn expected_of<'a>(records: impl IntoIterator<Item = &'a Stored>, length: usize) -> Vec<Row> {
     let mut windows: BTreeMap<(i32, String), VecDeque<f64>> = BTreeMap::new();
     records
         .into_iter()
@@ -142,11 +148,11 @@ fn expected<'a>(records: impl IntoIterator<Item = &'a Stored>) -> Vec<Row> {
             let (symbol, price) = read(record);
             let window = windows.entry((record.partition, symbol.clone())).or_default();
             window.push_back(price);
-            if window.len() > WINDOW {
+            if window.len() > length {
                 window.pop_front();
             }
             // Sums of quarters are exact, so that the quotient is rounded once.
-            let sma = (window.len() == WINDOW).then(|| window.iter().sum::<f64>() / WINDOW as f64);
+            let sma = (window.len() == length).then(|| window.iter().sum::<f64>() / length as f64);
             Row { partition: record.partition, offset: record.offset, symbol, price, sma }
         })
         .collect()

@@ -1,6 +1,8 @@
-//! The laws on the real components: the moving average in the host's guest runtime against the Python oracle and the
-//! published vectors, its memory, and the law of cuts, from one lane in process up to workers that are killed.
+//! The laws on the real components: the moving average and the bars in the host's guest runtime against their Python
+//! oracles and published vectors, memory, and the law of cuts, from one lane in process up to workers that are killed.
 
+mod bars;
+mod bars_table;
 mod component;
 mod cuts;
 mod lane;
@@ -12,7 +14,7 @@ mod restarts;
 
 use weir_tests::sma_cases::{Class, Expected, Row};
 
-use component::Average;
+use component::Instance;
 use named::Tick;
 
 /// The seed of a run: fixed, unless the environment sets another one.
@@ -32,10 +34,10 @@ fn average(settings: &[(&str, &str)], ticks: &[Tick<'_>]) -> Vec<Option<f64>> {
     };
     let rows: Vec<Row> = ticks.iter().map(row).collect();
     let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-    let mut guest = Average::start(settings).unwrap();
+    let mut guest = Instance::average(settings).unwrap();
     let mean = |answer: Expected| match answer {
         Expected::Row { mean, .. } => mean,
         Expected::Dropped => panic!("every row goes on"),
     };
-    rows.chunks(1_000).flat_map(|rows| guest.process(rows).unwrap()).map(mean).collect()
+    rows.chunks(1_000).flat_map(|rows| guest.averages(rows).unwrap()).map(mean).collect()
 }

@@ -17,6 +17,7 @@ use proptest::strategy::{BoxedStrategy, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use weir::record::{Column, Field, Flush, Kind, Lane, Path, Segment};
 use weir::sink::{ClaimRequest, Claimed, Prepared, Sink as _};
+use weir::state::Generation;
 use weir_tests::db::{Db, Session};
 use weir_tests::environment::fresh_seed;
 
@@ -297,9 +298,9 @@ async fn write(db: &Db, case: &Case, cells: &[Cell]) -> Result<()> {
     let Prepared::Ready(mut encoder) = sink.prepare("actual", &outputs, None).await? else {
         anyhow::bail!("the table is not there");
     };
-    let request = ClaimRequest { lane: lane.clone(), start: Some(0), decisions: false };
+    let request = ClaimRequest { lane: lane.clone(), start: Some(0), stateful: false, generation: Generation([0; 32]) };
     let claimed = sink.claim(&[request]).await?.pop().context("an answer")?;
-    let Claimed::Held(claim) = claimed else { anyhow::bail!("a new lane with a start is held") };
+    let Claimed::Held(claim, _) = claimed else { anyhow::bail!("a new lane with a start is held") };
     let mut segment = Segment::new(lane.clone(), 0, encoder.table());
     segment.to = cells.len() as i64;
     for (number, part) in cells.chunks(cells.len() / 2).enumerate() {

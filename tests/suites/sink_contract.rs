@@ -17,6 +17,7 @@ use weir::record::origin::OwnedPayloads;
 use weir::record::{Batch, Claim, Column, Decoded, Field, Flush, Kind, Lane, Origin, Path, Rows, Segment};
 use weir::sink::timescale::TimescaleSink;
 use weir::sink::{ClaimRequest, Claimed, Encoder, Prepared, Sink, WriteError};
+use weir::state::Generation;
 use weir_tests::db::Db;
 
 /// The pipeline of most tests.
@@ -54,9 +55,10 @@ async fn encoder(sink: &mut TimescaleSink, topic: &str) -> Result<Box<dyn Encode
 
 /// Claims one lane, from `start` when it is new.
 async fn claim(sink: &mut TimescaleSink, lane: &Lane, start: i64) -> Result<Claim> {
-    let request = ClaimRequest { lane: lane.clone(), start: Some(start), decisions: false };
+    let request =
+        ClaimRequest { lane: lane.clone(), start: Some(start), stateful: false, generation: Generation([0; 32]) };
     match sink.claim(&[request]).await?.into_iter().next().context("an answer per request")? {
-        Claimed::Held(claim) => Ok(claim),
+        Claimed::Held(claim, _) => Ok(claim),
         Claimed::NoPosition(lane) => bail!("{lane} has no position"),
     }
 }

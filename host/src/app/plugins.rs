@@ -40,23 +40,23 @@ pub fn directories(given: &[PathBuf]) -> Vec<PathBuf> {
 /// Makes a stage whose guests report their figures into what is given.
 pub(super) type StageMaker = Box<dyn Fn(Arc<Meters>) -> Result<Box<dyn Transform>> + Send + Sync>;
 
-/// Finds what a stage names; its guests are made later, one for each lane. The text is the plugin's id, None for what
-/// is built in.
-pub(super) fn stage_maker(catalog: &Catalog, stage: &TransformConfig) -> Result<(StageMaker, Option<String>)> {
+/// Finds what a stage names; its guests are made later, one for each lane. The texts are the plugin's id, None for what
+/// is built in, and what its code is known by: another one is another generation.
+pub(super) fn stage_maker(catalog: &Catalog, stage: &TransformConfig) -> Result<(StageMaker, Option<String>, String)> {
     if timestamp_converter::is_named(&stage.class) {
         let stage = stage.clone();
         let make = move |_| timestamp_converter::build(&stage.alias, &stage.class, &stage.settings);
-        return Ok((Box::new(make), None));
+        return Ok((Box::new(make), None, timestamp_converter::REVISION.to_string()));
     }
     let missing = |error: Error| error.during(format!("transforms.{}.type", stage.alias));
     let plugin = catalog.find(&stage.class, stage.plugin_version.as_deref()).map_err(missing)?;
-    let (setup, id) = (setup(&plugin, stage), plugin.manifest().id.clone());
+    let (setup, id, digest) = (setup(&plugin, stage), plugin.manifest().id.clone(), plugin.digest().to_string());
     let make = move |meters| {
         let setup = Setup { meters, ..setup.clone() };
         let made: Box<dyn Transform> = Box::new(PluginTransform::new(&plugin, &setup)?);
         Ok(made)
     };
-    Ok((Box::new(make), Some(id)))
+    Ok((Box::new(make), Some(id), digest))
 }
 
 fn setup(plugin: &Plugin, stage: &TransformConfig) -> Setup {

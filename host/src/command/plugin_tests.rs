@@ -12,10 +12,11 @@ use arrow_array::{BinaryArray, Float64Array, StringArray, TimestampMicrosecondAr
 use proptest::prelude::*;
 
 use super::*;
-use crate::guest::{Acceptance, Compiler, Engine, Entries, Extent, Guest, Header, Limits, Plugin, RowOrigin, Setup};
+use crate::guest::{Compiler, Engine, Guest, Limits, Plugin, RowOrigin, Setup};
 use crate::metrics::Meters;
 use crate::record::origin::{OwnedPayloads, OwnedRecord};
 use crate::record::{Batch, Column, Decoded, Kind, Lane, Origin, Rows};
+use crate::state::{Acceptance, Entries, Extent, Header};
 use crate::transform::{Chain, PluginTransform};
 
 /// A plugin of the repository, built once per run of the tests.

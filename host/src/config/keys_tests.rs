@@ -66,7 +66,7 @@ fn finds_rows_by_name_and_pattern() {
         ("consumer.override.fetch.min.bytes", Some("consumer.override.*")),
         ("consumer.override.", None),
         ("errors.deadletterqueue.topic.name", Some("errors.deadletterqueue.*")),
-        ("checkpoint.interval.ms", Some("checkpoint.*")),
+        ("checkpoint.interval.ms", Some("checkpoint.interval.ms")),
         ("Name", None),
         ("transforms", Some("transforms")),
         ("transformss", None),

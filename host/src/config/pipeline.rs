@@ -34,6 +34,8 @@ pub struct Pipeline {
     pub errors: Errors,
     /// Milliseconds that a flush may wait for more rows while the database is idle; 0 = none.
     pub linger_ms: u64,
+    /// How often and where state is kept.
+    pub checkpoints: Checkpoints,
     /// Where rows go.
     pub sink: Sink,
     /// Every key as written, references unresolved: what REST shows.
@@ -93,6 +95,17 @@ pub struct Errors {
     pub log: bool,
     /// `errors.log.include.messages`.
     pub log_messages: bool,
+}
+
+/// `checkpoint.*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checkpoints {
+    /// After so many records of a lane.
+    pub records: u64,
+    /// After so many milliseconds.
+    pub ms: u64,
+    /// `checkpoint.store: directory`: below the worker's state directory, not in the database.
+    pub in_directory: bool,
 }
 
 /// Where rows go.

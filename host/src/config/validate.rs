@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::keys::{self, Check, Default, Key, SinkClass, Type};
-use super::pipeline::{self, Errors, Pipeline, Transform};
+use super::pipeline::{self, Checkpoints, Errors, Pipeline, Transform};
 use super::problem::{Entry, Problem, any_of, shown};
 use super::reference::{self, Sources};
 use super::{consumer, raw, timescale, transforms};
@@ -34,6 +34,11 @@ pub fn check(entries: &[Entry], sources: &dyn Sources) -> Checked {
     let tasks_max = values.whole(&keys::TASKS_MAX) as usize;
     let bootstrap_servers = values.optional(&keys::BOOTSTRAP_SERVERS);
     let linger_ms = values.whole(&keys::LINGER_MS) as u64;
+    let checkpoints = Checkpoints {
+        records: values.whole(&keys::CHECKPOINT_INTERVAL_RECORDS) as u64,
+        ms: values.whole(&keys::CHECKPOINT_INTERVAL_MS) as u64,
+        in_directory: values.text(&keys::CHECKPOINT_STORE) == "directory",
+    };
     let sink = match class {
         Some(SinkClass::Timescale) => Some(pipeline::Sink::Timescale(timescale::read(&mut values))),
         Some(SinkClass::Console) => Some(pipeline::Sink::Console),
@@ -54,6 +59,7 @@ pub fn check(entries: &[Entry], sources: &dyn Sources) -> Checked {
         transforms: transforms.clone(),
         errors,
         linger_ms,
+        checkpoints,
         sink,
         raw: raw::of(entries),
     });

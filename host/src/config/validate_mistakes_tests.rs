@@ -84,9 +84,10 @@ const EACH_KEY: &[(&str, &[&str])] = &[
                `errors.tolerance: all` and `errors.log.enable: true` such records are skipped and logged"],
     ),
     (
-        "checkpoint.interval.ms: 1000",
-        &["7: checkpoint.interval.ms: checkpoints are not supported yet; remove the key; state is rebuilt by \
-               replaying the topic from its stored start"],
+        "checkpoint.store: disk",
+        &[
+            "7: checkpoint.store: takes `database` or `directory`, not `disk`; for example `checkpoint.store: directory`",
+        ],
     ),
     (
         "producer.override.acks: all",

@@ -82,7 +82,8 @@ pub(crate) struct PlanSpec {
     pub(crate) outputs: Vec<(&'static str, Kind)>,
     /// 0 all, 1 none.
     pub(crate) carry: u8,
-    pub(crate) event_time: Option<(&'static str, u64)>,
+    /// Path, lateness and bound on the future in µs.
+    pub(crate) event_time: Option<(&'static str, u64, Option<u64>)>,
     pub(crate) tombstones: bool,
 }
 
@@ -113,20 +114,22 @@ impl PlanSpec {
             outputs.extend([at.to_le_bytes(), len.to_le_bytes(), [kind_tag(*kind), 0, 0, 0]].concat());
         }
         let (inputs_at, outputs_at) = (image.place(&inputs), image.place(&outputs));
-        let time = self.event_time.map(|(path, lateness)| (image.text(path.as_bytes()), lateness));
+        let time = self.event_time.map(|(path, lateness, bound)| (image.text(path.as_bytes()), lateness, bound));
         let mut result = vec![0u8; 8];
         for word in
             [inputs_at, self.inputs.len() as u32, outputs_at, self.outputs.len() as u32, u32::from(self.carry), 0, 0, 0]
         {
             result.extend_from_slice(&word.to_le_bytes());
         }
-        let ((path_at, path_len), lateness) = time.unwrap_or_default();
+        let ((path_at, path_len), lateness, bound) = time.unwrap_or_default();
         for word in [u32::from(time.is_some()), 0, path_at, path_len] {
             result.extend_from_slice(&word.to_le_bytes());
         }
-        result.extend_from_slice(&lateness.to_le_bytes());
+        for word in [lateness, u64::from(bound.is_some()), bound.unwrap_or_default()] {
+            result.extend_from_slice(&word.to_le_bytes());
+        }
         result.push(u8::from(self.tombstones));
-        result.resize(8 + 64, 0);
+        result.resize(8 + 80, 0);
         image.place(&result)
     }
 }

@@ -2,7 +2,7 @@
 
 use wasmtime::component::{HasSelf, Linker};
 
-use super::entries::Entries;
+use super::entries;
 use super::lift::Fault;
 use super::log::Level;
 use super::name::presentable;
@@ -43,7 +43,7 @@ impl state_out::Host for HostState {
         let Some((taken, budget)) = &mut self.entries else {
             return Err(self.misplaced("state-out.put", "next-entries"));
         };
-        let lifted = Entries::lift(entries).and_then(|entries| {
+        let lifted = entries::lift(entries).and_then(|entries| {
             budget.spend(entries.bytes())?;
             Ok(entries)
         });

@@ -32,7 +32,6 @@ pub use catalog::{Catalog, Refused};
 pub use compile::{COMPILE_VERB, compile_stdin};
 pub use componentize::componentize;
 pub use engine::Engine;
-pub use entries::{Acceptance, Entries, Extent, Header};
 pub(crate) use lift::{concat as concat_columns, empty as empty_column};
 pub use load::{Digest, INTERFACE_VERSION, Inspection, Source};
 pub(crate) use lower::bytes as lowered_bytes;

@@ -14,6 +14,8 @@ pub struct EventTime {
     pub path: Path,
     /// µs by which the watermark stays behind the newest event time.
     pub lateness_us: u64,
+    /// µs by which a row may be ahead of the newest event time before it; None = no bound.
+    pub future_max_us: Option<u64>,
 }
 
 /// A guest's plan.
@@ -47,7 +49,11 @@ pub(super) fn checked(plan: wit::Plan) -> Result<Plan, String> {
             wit::Carry::None => Carry::None,
             wit::Carry::These(paths) => Carry::These(paths.into_iter().map(Path::new).collect()),
         },
-        event_time: plan.event_time.map(|e| EventTime { path: Path::new(e.path), lateness_us: e.lateness }),
+        event_time: plan.event_time.map(|time| EventTime {
+            path: Path::new(time.path),
+            lateness_us: time.lateness,
+            future_max_us: time.future_max,
+        }),
         tombstones: plan.tombstones,
     };
     for input in &plan.inputs {

@@ -12,7 +12,7 @@ fn field(path: &str, kind: types::Kind) -> wit::Field {
 }
 
 fn plan(inputs: Vec<wit::Input>, outputs: Vec<wit::Field>) -> wit::Plan {
-    let event_time = Some(wit::EventTime { path: "$timestamp".to_owned(), lateness: 5 });
+    let event_time = Some(wit::EventTime { path: "$timestamp".to_owned(), lateness: 5, future_max: Some(9) });
     wit::Plan { inputs, outputs, carry: wit::Carry::All, event_time, tombstones: false }
 }
 
@@ -31,7 +31,7 @@ fn a_plan_is_taken_over_field_by_field() {
     assert_eq!(plan.inputs.len(), 4);
     assert_eq!(plan.outputs[0], Field { path: "position.lat".into(), kind: Kind::Decimal });
     assert_eq!(plan.carry, Carry::These(vec!["symbol".into()]));
-    assert_eq!(plan.event_time, Some(EventTime { path: "$timestamp".into(), lateness_us: 5 }));
+    assert_eq!(plan.event_time, Some(EventTime { path: "$timestamp".into(), lateness_us: 5, future_max_us: Some(9) }));
 }
 
 #[test]
@@ -62,6 +62,6 @@ fn a_watermark_needs_an_event_time_and_is_an_optional_integer() {
         assert!(checked(plan(vec![wrong], Vec::new())).unwrap_err().contains("cannot be required"));
     }
     let mut no_time = plan(Vec::new(), Vec::new());
-    no_time.event_time = Some(wit::EventTime { path: "$offset".to_owned(), lateness: 0 });
+    no_time.event_time = Some(wit::EventTime { path: "$offset".to_owned(), lateness: 0, future_max: None });
     assert!(checked(no_time).unwrap_err().contains("which is no time"));
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use wasmtime::{ResourceLimiter, Store, Trap, WasmBacktrace};
 
 use super::engine::{self, Engine, STACK_BYTES_MAX};
-use super::entries::Entries;
 use super::lift::{Budget, Fault};
 use super::log::GuestLog;
 use super::name::GuestName;
@@ -15,6 +14,7 @@ use super::output::Output;
 use crate::error::{Error, Kind, Result};
 use crate::limits;
 use crate::metrics::{Meter, Meters};
+use crate::state::Entries;
 
 /// The bounds of one guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,7 +164,7 @@ impl Sandbox {
         if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
             let message =
                 format!("{name} did not return from {call} within its time limit of {:?}", self.limits.call_max);
-            return Error::new(Kind::PluginLimit, message);
+            return Error::new(Kind::PluginDeadline, message);
         }
         let sentence = engine::sentence(error);
         if sentence.contains("fuel allocated for hostcalls has been exhausted") {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use self::bindings::exports::weir::plugin::{state as wit_state, transform as wit};
 use self::bindings::weir::plugin::types;
-use super::entries::{Acceptance, Entries, Extent, Header};
+use super::entries;
 use super::lift::{Budget, Fault};
 use super::lower::{self, Lowered};
 use super::name::{GuestName, presentable};
@@ -18,6 +18,7 @@ use super::store::{Call, Limits, Sandbox};
 use crate::error::{Error, Kind, Result};
 use crate::metrics::Meters;
 use crate::record::{Column, Field};
+use crate::state::{Acceptance, Entries, Extent, Header};
 
 /// The interface in Rust, made from its WIT.
 #[allow(clippy::all, clippy::pedantic, missing_debug_implementations, reason = "generated")]
@@ -247,7 +248,7 @@ impl Guest {
 
     /// Hands over entries of the checkpoint, in any order.
     pub fn put_entries(&mut self, entries: &Entries) -> Result<()> {
-        let ops = entries.ops();
+        let ops = entries::ops(entries);
         let (keys, values) = (lower::texts(&entries.keys), lower::texts(&entries.values));
         let entries =
             types::EntriesParam { space: entries.space, keys: keys.param(), values: values.param(), ops: &ops };

@@ -365,7 +365,7 @@ fn the_whole_plan_comes_through_the_boundary() {
         ],
         outputs: vec![("a.b", FieldKind::Binary), ("$key", FieldKind::Text)],
         carry: 1,
-        event_time: Some(("ts", 250_000)),
+        event_time: Some(("ts", 250_000, Some(7))),
         tombstones: true,
     };
     let guest = Spec { plan, ..Spec::default() }.guest(Limits::default()).unwrap();
@@ -383,7 +383,8 @@ fn the_whole_plan_comes_through_the_boundary() {
     assert_eq!(outputs, [("a.b", FieldKind::Binary), ("$key", FieldKind::Text)]);
     assert_eq!(plan.carry, crate::record::Carry::None);
     let time = plan.event_time.as_ref().unwrap();
-    assert_eq!((time.path.as_str(), time.lateness_us, plan.tombstones), ("ts", 250_000, true));
+    let found = (time.path.as_str(), time.lateness_us, time.future_max_us, plan.tombstones);
+    assert_eq!(found, ("ts", 250_000, Some(7), true));
 }
 
 #[test]

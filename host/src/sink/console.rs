@@ -14,7 +14,7 @@ use arrow_schema::DECIMAL128_MAX_PRECISION;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{BoxFuture, ClaimRequest, Claimed, Encoder, Level, Prepared, Sink, WriteError};
+use super::{BoxFuture, ClaimRequest, Claimed, Encoder, History, Level, Prepared, Sink, WriteError};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::record::{
     Batch, Carry, Claim, Column, Field, Flush, Kind, Lane, Path, PositionRow, RowError, Segment, Stage, Want,
@@ -66,7 +66,7 @@ impl ConsoleSink {
         });
         claim.epoch += 1;
         claim.token = token;
-        Claimed::Held(claim.clone())
+        Claimed::Held(claim.clone(), History::default())
     }
 
     fn print(&mut self, flush: &Flush) -> std::io::Result<()> {

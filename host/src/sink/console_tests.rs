@@ -10,6 +10,7 @@ use futures_util::FutureExt as _;
 use super::*;
 use crate::record::origin::{OwnedPayloads, OwnedRecord};
 use crate::record::{Decoded, Origin, Rows};
+use crate::state::Generation;
 
 fn batch(values: &[&[u8]], rows: Rows) -> Batch {
     let record = |value: &&[u8]| OwnedRecord { value: Some(value.to_vec()), ..OwnedRecord::default() };
@@ -113,11 +114,11 @@ fn rows_are_printed_once_they_are_flushed_and_positions_move_on() {
     let out = Shared::default();
     let mut sink = ConsoleSink::to(out.clone());
     let lane = Lane::new("ticks", 3);
-    let request = |start| ClaimRequest { lane: lane.clone(), start, decisions: false };
+    let request = |start| ClaimRequest { lane: lane.clone(), start, stateful: false, generation: Generation([0; 32]) };
     let ask = |sink: &mut ConsoleSink, start| sink.claim(&[request(start)]).now_or_never().unwrap().unwrap();
     assert_eq!(ask(&mut sink, None), [Claimed::NoPosition(lane.clone())]);
     let claimed = ask(&mut sink, Some(10));
-    let Some(Claimed::Held(claim)) = claimed.first() else { panic!("{claimed:?}") };
+    let Some(Claimed::Held(claim, _)) = claimed.first() else { panic!("{claimed:?}") };
     assert_eq!((claim.epoch, claim.next_offset), (1, 10));
 
     let mut segment = Segment::new(lane.clone(), 10, 0);
@@ -134,6 +135,6 @@ fn rows_are_printed_once_they_are_flushed_and_positions_move_on() {
     let rows = sink.positions(std::slice::from_ref(&lane)).now_or_never().unwrap().unwrap();
     assert_eq!(rows.first().and_then(Option::as_ref).map(|row| (row.next_offset, row.token)), Some((12, claim.token)));
     let again = ask(&mut sink, Some(0));
-    let Some(Claimed::Held(claim)) = again.first() else { panic!("{again:?}") };
+    let Some(Claimed::Held(claim, _)) = again.first() else { panic!("{again:?}") };
     assert_eq!((claim.epoch, claim.next_offset, claim.start_offset), (2, 12, 10));
 }

@@ -6,13 +6,16 @@
 //! from its outcome. A future that is dropped half-way leaves the outcome unknown; the writer treats it so.
 
 pub mod console;
+pub mod directory;
 pub mod timescale;
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 
 use crate::error::{Error, Result};
 use crate::record::{Batch, Claim, Field, Flush, Lane, PositionRow, RowError, Segment, Want};
+use crate::state::{ChunkId, Generation, Manifest};
 
 /// A boxed future, so that sinks can be chosen at run time.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -50,17 +53,29 @@ pub struct ClaimRequest {
     pub lane: Lane,
     /// Where to begin when the sink has no position of the lane; None asks only for an existing one.
     pub start: Option<i64>,
-    /// Whether the claim must bring the decisions since its start offset (stateful pipelines replay under them).
-    pub decisions: bool,
+    /// Whether the lane has state: the claim then brings the decisions since its start offset, under which it is
+    /// replayed, and its checkpoints.
+    pub stateful: bool,
+    /// The chain that is to speak. A lane without state, or without a position, speaks by it from the claim on.
+    pub generation: Generation,
 }
 
 /// The answer to one [`ClaimRequest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claimed {
     /// The lane is held.
-    Held(Claim),
+    Held(Claim, History),
     /// The sink has no position of this lane and was not told where to begin.
     NoPosition(Lane),
+}
+
+/// What is known of the state that a claimed lane had.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    /// The chain that wrote last; None = not known.
+    pub generation: Option<Generation>,
+    /// The checkpoints at or below the next offset, the newest first. Of a lane without state: none.
+    pub checkpoints: Vec<Manifest>,
 }
 
 /// Why a flush was not written.
@@ -131,6 +146,28 @@ pub trait Sink: Send {
 
     /// Takes all rows of the record at `offset` out of a segment's encoded data and lines. Pure.
     fn withdraw(&self, segment: &mut Segment, offset: i64);
+
+    /// Who keeps checkpoints beside the rows; None where the sink has no positions. `directory`: where their chunks
+    /// lie; None = beside the rows as well.
+    fn keeper(&self, _directory: Option<&Path>) -> Result<Option<Box<dyn Keeper>>> {
+        Ok(None)
+    }
+
+    /// Closes the connection; the next call opens a new one.
+    fn close(&mut self) -> BoxFuture<'_, ()>;
+}
+
+/// Where checkpoints are kept. As with [`Sink`]: one call at a time, one attempt each.
+pub trait Keeper: Send {
+    /// Stores a chunk; it is durable afterwards. A chunk that is there already is left as it is.
+    fn put<'a>(&'a mut self, lane: &'a Lane, id: ChunkId, bytes: Vec<u8>) -> BoxFuture<'a, Result<()>>;
+
+    /// Reads a chunk. Errors: [`crate::error::Kind::CheckpointUnusable`] where it is not there.
+    fn get<'a>(&'a mut self, lane: &'a Lane, id: ChunkId) -> BoxFuture<'a, Result<Vec<u8>>>;
+
+    /// Makes a checkpoint count, where `claim` still holds the lane and has committed everything below the manifest's
+    /// offset, and removes what is older than the last few. False: it does not count. To be repeated after an error.
+    fn count<'a>(&'a mut self, claim: &'a Claim, manifest: &'a Manifest) -> BoxFuture<'a, Result<bool>>;
 
     /// Closes the connection; the next call opens a new one.
     fn close(&mut self) -> BoxFuture<'_, ()>;

@@ -187,7 +187,7 @@ fn latencies_us(report: &Report) -> Vec<i64> {
 }
 
 /// Waits before the next attempt, or passes on an error that another attempt would not cure.
-async fn retry(waiting: &Waiting, error: Error, backoff: &mut Backoff) -> Result<()> {
+pub async fn retry(waiting: &Waiting, error: Error, backoff: &mut Backoff) -> Result<()> {
     if error.policy() != Policy::Retry {
         return Err(error);
     }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::ledger::Ledger;
-use super::replay::Replay;
+use super::replay::{Base, Replay};
+use super::suspect::{Breakage, Caution, is_breakage};
 use super::writer::Tolerance;
 use crate::convert::decoder::Decoder;
 use crate::error::{Error, Kind, Result};
 use crate::record::{Batch, Claim, Decision, DecisionKind, Lane, Origin, RowError, Segment, Stage};
 use crate::sink::Encoder;
-use crate::transform::Chain;
+use crate::transform::{Chain, StageFailure};
 
 /// A lane that is being read.
 pub struct LaneRunner {
@@ -17,7 +18,10 @@ pub struct LaneRunner {
     decoder: Decoder,
     chain: Chain,
     replay: Option<Replay>,
+    caution: Caution,
     tolerance: Tolerance,
+    /// Records read and rows that left the chain, since the lane's start.
+    counts: (u64, u64),
 }
 
 impl std::fmt::Debug for LaneRunner {
@@ -38,11 +42,29 @@ pub struct Processed {
 }
 
 impl LaneRunner {
-    /// A runner for a freshly claimed lane. A stateful chain is replayed from the lane's start.
-    pub fn new(claim: &Claim, decoder: Decoder, mut chain: Chain, tolerance: Tolerance) -> Self {
-        let replay = chain.is_stateful().then(|| Replay::of(claim)).flatten();
+    /// A runner for a freshly claimed lane. A stateful chain, whose state is that of `base`, is replayed from there.
+    pub fn new(
+        claim: &Claim,
+        base: Base,
+        caution: Caution,
+        decoder: Decoder,
+        mut chain: Chain,
+        tolerance: Tolerance,
+    ) -> Self {
+        let replay = chain.is_stateful().then(|| Replay::of(claim, base)).flatten();
         chain.mute(replay.is_some());
-        LaneRunner { lane: claim.lane.clone(), decoder, chain, replay, tolerance }
+        let counts = (claim.records, claim.rows);
+        LaneRunner { lane: claim.lane.clone(), decoder, chain, replay, caution, tolerance, counts }
+    }
+
+    /// Its chain, to be frozen between two batches.
+    pub fn chain_mut(&mut self) -> &mut Chain {
+        &mut self.chain
+    }
+
+    /// Records read and rows that left the chain since the lane's start, not counting those that are replayed.
+    pub fn counts(&self) -> (u64, u64) {
+        self.counts
     }
 
     /// Up to which offset the lane replays, while it does.
@@ -55,17 +77,42 @@ impl LaneRunner {
         self.chain.memory_bytes()
     }
 
-    /// Processes a run of records into the lane's open segment.
-    pub fn process(&mut self, run: Origin, ledger: &mut Ledger, encoder: &mut dyn Encoder) -> Result<Processed> {
+    /// Processes a run of records into the lane's open segment, those that are suspected one by one.
+    pub fn process(
+        &mut self,
+        run: Origin,
+        ledger: &mut Ledger,
+        encoder: &mut dyn Encoder,
+    ) -> Result<Processed, ProcessError> {
         let mut processed = Processed::default();
-        let Some(live) = self.replay(run, &mut processed)? else { return Ok(processed) };
-        let (lane, to, table) = (self.lane.clone(), live.next_offset, encoder.table());
-        ledger.fill(&lane, to, table, |segment| self.fill(Arc::new(live), segment, encoder, &mut processed))?;
+        for piece in self.caution.pieces(run) {
+            let (from, until, records) =
+                (piece.offsets.first().copied().unwrap_or_default(), piece.next_offset, piece.len());
+            let done = self.process_piece(piece, ledger, encoder, &mut processed);
+            done.map_err(|failure| match failure {
+                Failed::Stage(StageFailure { stage, error, .. }) if is_breakage(error.kind()) => {
+                    ProcessError::Broken(Breakage { from, until, records, stage, error })
+                }
+                Failed::Stage(StageFailure { error, .. }) | Failed::Lane(error) => ProcessError::Failed(error),
+            })?;
+        }
         Ok(processed)
     }
 
+    fn process_piece(
+        &mut self,
+        run: Origin,
+        ledger: &mut Ledger,
+        encoder: &mut dyn Encoder,
+        processed: &mut Processed,
+    ) -> Result<(), Failed> {
+        let Some(live) = self.replay(run, processed)? else { return Ok(()) };
+        let (lane, to, table) = (self.lane.clone(), live.next_offset, encoder.table());
+        ledger.fill(&lane, to, table, |segment| self.fill(Arc::new(live), segment, encoder, processed))
+    }
+
     /// Feeds what lies before the sink's position with output off; returns what lies after.
-    fn replay(&mut self, run: Origin, processed: &mut Processed) -> Result<Option<Origin>> {
+    fn replay(&mut self, run: Origin, processed: &mut Processed) -> Result<Option<Origin>, Failed> {
         let Some(until) = self.replay_until() else { return Ok(Some(run)) };
         let split = run.offsets.partition_point(|&offset| offset < until);
         if split > 0 {
@@ -91,27 +138,30 @@ impl LaneRunner {
         segment: &mut Segment,
         encoder: &mut dyn Encoder,
         processed: &mut Processed,
-    ) -> Result<()> {
+    ) -> Result<(), Failed> {
         let (batch, mut failed) = self.transform(&run)?;
         let unbound = encoder.encode(&batch, &mut segment.data, &mut segment.lines)?;
         failed.extend(located(&run, unbound));
         failed.sort_by_key(|(offset, _)| *offset);
         if let Some((offset, error)) = failed.first().filter(|_| self.tolerance == Tolerance::None) {
-            return Err(self.failure(*offset, error));
+            return Err(self.failure(*offset, error).into());
         }
         segment.records += run.len() as u64;
         segment.rows += batch.len() as u64;
-        segment.decisions.extend(failed.iter().map(|(offset, error)| decision(*offset, error)));
+        self.counts = (self.counts.0 + run.len() as u64, self.counts.1 + batch.len() as u64);
+        let excluded = self.caution.decisions(&run);
+        segment.decisions.extend(failed.iter().map(|(offset, error)| decision(*offset, error)).chain(excluded));
+        segment.decisions.sort_by_key(|decision| decision.offset);
         segment.origins.push(run);
-        processed.rows = batch.len() as u64;
-        processed.failed = failed;
+        processed.rows += batch.len() as u64;
+        processed.failed.extend(failed);
         Ok(())
     }
 
     /// Decodes a run and sends it through the chain.
-    fn transform(&mut self, run: &Arc<Origin>) -> Result<(Batch, Vec<(i64, RowError)>)> {
+    fn transform(&mut self, run: &Arc<Origin>) -> Result<(Batch, Vec<(i64, RowError)>), Failed> {
         let (batch, malformed) = self.decoder.decode(run)?;
-        let outcome = self.chain.run(batch, &[])?;
+        let outcome = self.chain.run(batch, &self.caution.excluded_of(run)).map_err(Failed::Stage)?;
         let rejected = outcome.rejected.into_iter().map(|rejected| {
             let message = match (rejected.message, rejected.wanted, rejected.field.as_deref()) {
                 (Some(message), _, _) => message,
@@ -147,6 +197,26 @@ impl LaneRunner {
             error.message
         );
         Error::new(kind, message)
+    }
+}
+
+/// Why a run was not processed.
+#[derive(Debug)]
+pub enum ProcessError {
+    /// A guest broke: the lane is of no use any more, but can be rebuilt.
+    Broken(Breakage),
+    /// The task fails.
+    Failed(Error),
+}
+
+enum Failed {
+    Stage(StageFailure),
+    Lane(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Failed::Lane(error)
     }
 }
 

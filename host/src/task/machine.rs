@@ -7,12 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::checkpoint::{Course, Interval};
 use super::ledger::Ledger;
+use super::planted::{Bug, is_on};
 use super::writer::{Fate, Report};
 use crate::error::{Error, Kind};
 use crate::limits::{FENCE_DELAY_MIN, FENCES_FORGOTTEN, FENCES_MAX, RETRY_DELAY_MAX};
 use crate::record::{Claim, Flush, Lane};
-use crate::sink::{ClaimRequest, Claimed};
+use crate::sink::{ClaimRequest, Claimed, History};
+use crate::state::{Generation, Manifest};
 
 /// The part of a flush's bytes that buffers kept for later segments may take.
 const SPARE_SHARE: usize = 4;
@@ -42,6 +45,16 @@ pub enum Event {
     },
     /// A flush's fate is known.
     Written(Report),
+    /// The guests of a lane are gone.
+    Broken(Lane),
+    /// A lane's state is that of its next offset: replayed, or in no need of it.
+    CaughtUp(Lane),
+    /// The chunks of a lane's checkpoint are durable, under the claim of this epoch.
+    Stored(Lane, i64, Manifest),
+    /// The answer to [`Action::Count`]: whether the checkpoint counts.
+    Counted(Lane, i64, bool),
+    /// A lane's checkpoint came to nothing.
+    CheckpointFailed(Lane, i64),
     /// Something that cannot be retried.
     Failed(Error),
     /// Finish what is there, then end.
@@ -67,8 +80,8 @@ pub enum Action {
         /// The lanes.
         lanes: Vec<Lane>,
     },
-    /// Build the lane's chain and begin to read it at its replay start or next offset.
-    Start(Claim),
+    /// Build the lane's chain and begin to read it: from a checkpoint, its replay start, or its next offset.
+    Start(Claim, History),
     /// End reading of lanes and drop their chains. With `revoked`, this answers the group.
     Stop {
         /// The lanes.
@@ -78,6 +91,22 @@ pub enum Action {
     },
     /// Write a flush; answer with [`Event::Written`].
     Write(Flush, Vec<Claim>),
+    /// Freeze the lane's chain as it is now and store it; answer with [`Event::Stored`].
+    Freeze {
+        /// The lane.
+        lane: Lane,
+        /// The offset below which every record is in its state.
+        at: i64,
+    },
+    /// Make a checkpoint count; answer with [`Event::Counted`].
+    Count(Claim, Manifest),
+    /// The lane's checkpoint has ended: it counts, or came to nothing.
+    Thaw {
+        /// The lane.
+        lane: Lane,
+        /// Whether it counts.
+        counts: bool,
+    },
     /// The task has failed.
     Fail(Error),
     /// Everything is finished.
@@ -87,8 +116,12 @@ pub enum Action {
 /// What the machine must know of its pipeline.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// Whether a lane is replayed from its start.
+    /// Whether a lane is restored or replayed before it is read.
     pub stateful: bool,
+    /// Its chain.
+    pub generation: Generation,
+    /// How often checkpoints are taken; None = there is nobody to keep them.
+    pub checkpoints: Option<Interval>,
     /// How long an idle database waits for more rows.
     pub linger_ms: u64,
     /// Rows at which an open flush is full.
@@ -106,7 +139,7 @@ enum LaneState {
         asked: u64,
     },
     /// Claimed; waits for its topic's table.
-    Held(Claim),
+    Held(Claim, History),
     Reading,
     /// Claims again at this time.
     Backoff {
@@ -135,6 +168,8 @@ pub struct Machine {
     settings: Settings,
     lanes: BTreeMap<Lane, LaneState>,
     fences: BTreeMap<Lane, Fences>,
+    /// The checkpoints of the lanes that are read.
+    courses: BTreeMap<Lane, Course>,
     topics: BTreeSet<Arc<str>>,
     /// The books.
     pub ledger: Ledger,
@@ -151,6 +186,7 @@ impl Machine {
             settings,
             lanes: BTreeMap::new(),
             fences: BTreeMap::new(),
+            courses: BTreeMap::new(),
             topics: BTreeSet::new(),
             ledger: Ledger::new(settings.flush_bytes_max / SPARE_SHARE),
             in_flight: false,
@@ -202,10 +238,15 @@ impl Machine {
         let mut actions = match event {
             Event::Assigned(lanes) => self.assigned(lanes),
             Event::Revoked(lanes) => self.revoked(lanes),
-            Event::Prepared(topic) => self.prepared(&topic),
-            Event::Claimed { asked, answers } => self.claimed(asked, answers),
+            Event::Prepared(topic) => self.prepared(&topic, now_ms),
+            Event::Claimed { asked, answers } => self.claimed(asked, answers, now_ms),
             Event::Starts { asked, starts } => self.starts(asked, &starts),
             Event::Written(report) => self.written(report, now_ms),
+            Event::Broken(lane) => self.broken(lane, now_ms),
+            Event::CaughtUp(lane) => self.course(&lane, None, Course::caught_up),
+            Event::Stored(lane, epoch, manifest) => self.course(&lane, Some(epoch), |course| course.stored(manifest)),
+            Event::Counted(lane, epoch, counted) => self.counted(lane, epoch, counted, now_ms),
+            Event::CheckpointFailed(lane, epoch) => self.checkpoint_failed(lane, epoch, now_ms),
             Event::Failed(error) => return self.fail(error),
             Event::Drain => self.drain(),
             Event::Tick => self.backed_off(now_ms),
@@ -214,7 +255,9 @@ impl Machine {
             return actions;
         }
         actions.extend(self.flush(now_ms));
-        if self.phase == Phase::Draining && !self.in_flight && !self.ledger.has_open() {
+        actions.extend(self.checkpoints(now_ms));
+        let idle = !self.in_flight && !self.ledger.has_open() && !self.courses.values().any(Course::is_under_way);
+        if self.phase == Phase::Draining && idle {
             self.phase = Phase::Over;
             actions.push(Action::End);
         }
@@ -230,26 +273,27 @@ impl Machine {
         for lane in &lanes {
             self.lanes.remove(lane);
             self.fences.remove(lane);
+            self.courses.remove(lane);
             self.ledger.close(lane);
         }
         // What is in flight may still be committed: the next owner's claim waits for it and sees it.
         vec![Action::Stop { lanes, revoked: true }]
     }
 
-    fn prepared(&mut self, topic: &Arc<str>) -> Vec<Action> {
+    fn prepared(&mut self, topic: &Arc<str>, now_ms: u64) -> Vec<Action> {
         self.topics.insert(Arc::clone(topic));
         let held =
-            self.lanes.iter().filter(|(lane, state)| lane.topic == *topic && matches!(state, LaneState::Held(_)));
+            self.lanes.iter().filter(|(lane, state)| lane.topic == *topic && matches!(state, LaneState::Held(..)));
         let lanes: Vec<Lane> = held.map(|(lane, _)| lane.clone()).collect();
-        lanes.into_iter().filter_map(|lane| self.start(&lane)).collect()
+        lanes.into_iter().filter_map(|lane| self.start(&lane, now_ms)).collect()
     }
 
-    fn claimed(&mut self, asked: u64, answers: Vec<Claimed>) -> Vec<Action> {
+    fn claimed(&mut self, asked: u64, answers: Vec<Claimed>, now_ms: u64) -> Vec<Action> {
         let mut actions = Vec::new();
         let mut homeless = Vec::new();
         for answer in answers {
             let lane = match &answer {
-                Claimed::Held(claim) => claim.lane.clone(),
+                Claimed::Held(claim, _) => claim.lane.clone(),
                 Claimed::NoPosition(lane) => lane.clone(),
             };
             // A lane that was revoked or asked for again since is none of this answer's business.
@@ -257,9 +301,9 @@ impl Machine {
                 continue;
             }
             match answer {
-                Claimed::Held(claim) => {
-                    self.lanes.insert(lane.clone(), LaneState::Held(claim));
-                    actions.extend(self.start(&lane));
+                Claimed::Held(claim, history) => {
+                    self.lanes.insert(lane.clone(), LaneState::Held(claim, history));
+                    actions.extend(self.start(&lane, now_ms));
                 }
                 Claimed::NoPosition(lane) => homeless.push(lane),
             }
@@ -284,13 +328,72 @@ impl Machine {
         self.claim(requests)
     }
 
-    fn start(&mut self, lane: &Lane) -> Option<Action> {
+    fn start(&mut self, lane: &Lane, now_ms: u64) -> Option<Action> {
         if !self.topics.contains(&lane.topic) || self.phase != Phase::Running {
             return None;
         }
-        let Some(LaneState::Held(claim)) = self.lanes.insert(lane.clone(), LaneState::Reading) else { return None };
+        let held = self.lanes.insert(lane.clone(), LaneState::Reading);
+        let Some(LaneState::Held(claim, history)) = held else { return None };
         self.ledger.open(claim.clone());
-        Some(Action::Start(claim))
+        if self.settings.stateful && self.settings.checkpoints.is_some() {
+            let course = Course::new(&claim, &history, self.settings.generation, now_ms);
+            self.courses.insert(lane.clone(), course);
+        }
+        Some(Action::Start(claim, history))
+    }
+
+    /// Whether rows may leave a lane: not while a chain that has just taken over waits for its first checkpoint.
+    pub fn may_speak(&self, lane: &Lane) -> bool {
+        self.courses.get(lane).is_none_or(Course::may_speak)
+    }
+
+    /// Tells a lane's course, under the claim of this epoch where one is given.
+    fn course(&mut self, lane: &Lane, epoch: Option<i64>, tell: impl FnOnce(&mut Course)) -> Vec<Action> {
+        let course = self.courses.get_mut(lane).filter(|course| epoch.is_none_or(|epoch| course.epoch == epoch));
+        course.map(tell);
+        Vec::new()
+    }
+
+    fn counted(&mut self, lane: Lane, epoch: i64, counted: bool, now_ms: u64) -> Vec<Action> {
+        let course = self.courses.get_mut(&lane).filter(|course| course.epoch == epoch);
+        let Some(course) = course else { return Vec::new() };
+        let counts = course.counted(counted, now_ms);
+        vec![Action::Thaw { lane, counts }]
+    }
+
+    fn checkpoint_failed(&mut self, lane: Lane, epoch: i64, now_ms: u64) -> Vec<Action> {
+        let processed = self.ledger.processed(&lane).unwrap_or_default();
+        let last_call = self.phase == Phase::Draining;
+        let course = self.courses.get_mut(&lane).filter(|course| course.epoch == epoch);
+        let Some(course) = course else { return Vec::new() };
+        course.failed(processed, now_ms, last_call);
+        vec![Action::Thaw { lane, counts: is_on(Bug::ThawAsCounted) }]
+    }
+
+    /// Lets those checkpoints count that may, and begins the next that is due: one at a time, for each takes time from
+    /// all lanes. A task that ends takes its last ones when everything is committed.
+    fn checkpoints(&mut self, now_ms: u64) -> Vec<Action> {
+        let Some(interval) = self.settings.checkpoints else { return Vec::new() };
+        let mut actions = Vec::new();
+        for (lane, course) in &mut self.courses {
+            let Some(claim) = self.ledger.claim(lane) else { continue };
+            if let Some(manifest) = course.countable(claim.next_offset) {
+                actions.push(Action::Count(claim.clone(), manifest));
+            }
+        }
+        let last_call = self.phase == Phase::Draining;
+        if self.courses.values().any(Course::is_writing) || (last_call && (self.in_flight || self.ledger.has_open())) {
+            return actions;
+        }
+        for (lane, course) in &mut self.courses {
+            let Some(processed) = self.ledger.processed(lane) else { continue };
+            if course.is_due(processed, interval, now_ms, last_call) {
+                course.frozen();
+                actions.push(Action::Freeze { lane: lane.clone(), at: processed });
+                break;
+            }
+        }
+        actions
     }
 
     fn written(&mut self, report: Report, now_ms: u64) -> Vec<Action> {
@@ -332,6 +435,17 @@ impl Machine {
         actions
     }
 
+    /// Claims a lane anew whose guests are gone. What is in flight of it is written before the claim is.
+    fn broken(&mut self, lane: Lane, now_ms: u64) -> Vec<Action> {
+        if !self.is_reading(&lane) {
+            return Vec::new();
+        }
+        self.give_up(&lane, now_ms);
+        let mut actions = vec![Action::Stop { lanes: vec![lane], revoked: false }];
+        actions.extend(self.backed_off(now_ms));
+        actions
+    }
+
     /// Counts a fence; the count begins anew when the last one is long ago.
     fn fenced(&mut self, lane: &Lane, now_ms: u64) -> u32 {
         let fences = self.fences.entry(lane.clone()).or_default();
@@ -344,6 +458,7 @@ impl Machine {
 
     /// Drops our hold on a lane that the group still gives us; it is claimed again at `until_ms`.
     fn give_up(&mut self, lane: &Lane, until_ms: u64) {
+        self.courses.remove(lane);
         self.ledger.close(lane);
         self.lanes.insert(lane.clone(), LaneState::Backoff { until_ms });
     }
@@ -360,7 +475,9 @@ impl Machine {
 
     fn drain(&mut self) -> Vec<Action> {
         self.phase = Phase::Draining;
-        let lanes: Vec<Lane> = std::mem::take(&mut self.lanes).into_keys().collect();
+        // The lanes with state are needed for their last checkpoints.
+        let lanes = self.lanes.keys().filter(|lane| !self.courses.contains_key(lane)).cloned().collect();
+        self.lanes.retain(|lane, _| self.courses.contains_key(lane));
         vec![Action::Stop { lanes, revoked: false }]
     }
 
@@ -389,7 +506,7 @@ impl Machine {
     }
 
     fn request(&self, lane: Lane, start: Option<i64>) -> ClaimRequest {
-        ClaimRequest { lane, start, decisions: self.settings.stateful }
+        ClaimRequest { lane, start, stateful: self.settings.stateful, generation: self.settings.generation }
     }
 
     fn claim(&mut self, requests: Vec<ClaimRequest>) -> Vec<Action> {

@@ -6,12 +6,18 @@
 //! only carries it out.
 
 pub mod backoff;
+pub mod checkpoint;
 pub mod committer;
+pub mod keeper;
 pub mod lane;
+mod lanes;
 pub mod ledger;
 pub mod machine;
+pub mod planted;
 pub mod replay;
+mod slot;
 pub mod status;
+pub mod suspect;
 pub mod writer;
 
 #[cfg(test)]
@@ -27,20 +33,23 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc as async_mpsc, watch};
 
 use self::committer::{Answer, Committer, Request};
-use self::lane::LaneRunner;
+use self::keeper::Keeping;
+use self::lane::ProcessError;
 use self::machine::{Action, Event, Machine};
+use self::slot::{Converters, Slot};
 use self::status::{LaneStatus, Party, SharedStatus, State};
+use self::suspect::Suspects;
 use self::writer::{Fate, Report, Tolerance};
 use crate::clock::Clock;
 use crate::config::pipeline::OffsetReset;
 use crate::convert::Converter;
-use crate::convert::decoder::Decoder;
 use crate::error::{Error, Kind, Policy, Result};
 use crate::kafka::{Consumer, ConsumerSettings, GroupEvent, ReadError, Waker};
 use crate::limits::{BATCH_ROWS_MAX, DRAIN_MAX, SERVE_INTERVAL, SLICE};
-use crate::metrics::{LaneMetrics, PipelineMetrics};
-use crate::record::{Claim, Field, Lane, Origin, Stage};
-use crate::sink::{Encoder, Sink};
+use crate::metrics::PipelineMetrics;
+use crate::record::{Field, Lane, Origin, Stage};
+use crate::sink::{Encoder, Keeper, Sink};
+use crate::state::Generation;
 use crate::transform::Chain;
 
 /// Builds the chain of a lane; of none, to learn what its chains read and write.
@@ -48,6 +57,8 @@ pub type ChainFactory = Arc<dyn Fn(Option<&Lane>) -> Result<Chain> + Send + Sync
 
 /// How often the group is told where the sink stands, and status is refreshed.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Requests about checkpoints that may wait: a few for each lane.
+const KEEPER_REQUESTS: usize = 4_096;
 /// What the first records are taken to have, before any was read.
 const RECORD_BYTES_GUESS: usize = 64 << 10;
 
@@ -69,11 +80,13 @@ pub struct Spec {
     pub chain: ChainFactory,
     /// Its sink.
     pub sink: Box<dyn Sink>,
+    /// Who keeps its checkpoints; only asked where the chain has state.
+    pub keeper: Option<Box<dyn Keeper>>,
     /// What to do with records that fail.
     pub tolerance: Tolerance,
     /// Whether such records are logged as Connect does.
     pub log_errors: bool,
-    /// The machine's settings; `stateful` is filled in from the chain.
+    /// The machine's settings; `stateful` is filled in from the chain, and without a keeper there are no checkpoints.
     pub machine: machine::Settings,
     /// Its status.
     pub status: SharedStatus,
@@ -97,6 +110,8 @@ enum Message {
     Answer(Answer),
     /// From a look-up.
     Starts(Event),
+    /// From whoever keeps checkpoints.
+    Kept(keeper::Answer),
     /// Finish and end.
     Drain,
 }
@@ -148,26 +163,16 @@ fn run(spec: Spec, runtime: &Handle, queue: Sender<Message>, messages: Receiver<
     }
 }
 
-/// A lane between its claim and its revocation.
-struct Slot {
-    claim: Claim,
-    stage: SlotStage,
-    metrics: LaneMetrics,
-}
-
-enum SlotStage {
-    /// For its topic's encoder, or its first run.
-    Waiting(Option<Chain>),
-    Running(Box<LaneRunner>),
-}
-
 struct Task {
     spec: SpecParts,
     machine: Machine,
     consumer: Consumer,
     requests: async_mpsc::Sender<Request>,
     abandon: watch::Sender<bool>,
-    committer: tokio::task::JoinHandle<()>,
+    /// To whoever keeps checkpoints.
+    keeping: Option<async_mpsc::Sender<keeper::Request>>,
+    /// The committer, and the keeper where there is one.
+    workers: Vec<tokio::task::JoinHandle<()>>,
     runtime: Handle,
     queue: Sender<Message>,
     messages: Receiver<Message>,
@@ -182,6 +187,7 @@ struct Task {
     sampled: BTreeSet<Arc<str>>,
     /// The size of the records read last: how many of them the flush takes is judged by it.
     record_bytes: usize,
+    suspects: Suspects,
     failure: Option<Error>,
     reported_at: Duration,
     served_at: Duration,
@@ -194,9 +200,9 @@ struct SpecParts {
     pipeline: String,
     number: usize,
     offset_reset: OffsetReset,
-    key_converter: Arc<dyn Converter>,
-    value_converter: Arc<dyn Converter>,
+    converters: Converters,
     chain: ChainFactory,
+    generation: Generation,
     tolerance: Tolerance,
     log_errors: bool,
     status: SharedStatus,
@@ -211,11 +217,16 @@ impl Task {
         let topics: Vec<Arc<str>> = spec.consumer.topics.iter().map(|t| Arc::from(t.as_str())).collect();
         // A chain of its own, only to learn what it writes and whether it has state.
         let probe = (spec.chain)(None)?;
-        let machine = Machine::new(machine::Settings { stateful: probe.is_stateful(), ..spec.machine });
+        let stateful = probe.is_stateful();
+        let keeper = spec.keeper.filter(|_| stateful && spec.machine.checkpoints.is_some());
+        let checkpoints = spec.machine.checkpoints.filter(|_| keeper.is_some());
+        let machine = Machine::new(machine::Settings { stateful, checkpoints, ..spec.machine });
         let consumer = Consumer::new(&spec.consumer, &waker)?;
         tracing::info!(pipeline = spec.pipeline, task = spec.number, ?topics, "polling");
         let (requests, received) = async_mpsc::channel(64);
         let (abandon, abandoned) = watch::channel(false);
+        let (keeping, keeper) =
+            keeper.map(|keeper| kept(keeper, &spec.pipeline, spec.number, &spec.status, &queue)).unzip();
         let committer = Committer {
             sink: spec.sink,
             tolerance: spec.tolerance,
@@ -223,14 +234,15 @@ impl Task {
             waiting: waiting(Party::Sink, &spec.pipeline, spec.number, &spec.status),
             clock: spec.clock,
         };
-        let committer = runtime.spawn(committer.run(received, abandoned));
+        let mut workers = vec![runtime.spawn(committer.run(received, abandoned.clone()))];
+        workers.extend(keeper.map(|(keeper, received)| runtime.spawn(keeper.run(received, abandoned))));
         let parts = SpecParts {
             pipeline: spec.pipeline,
             number: spec.number,
             offset_reset: spec.offset_reset,
-            key_converter: spec.key_converter,
-            value_converter: spec.value_converter,
+            converters: Converters { key: spec.key_converter, value: spec.value_converter },
             chain: spec.chain,
+            generation: spec.machine.generation,
             tolerance: spec.tolerance,
             log_errors: spec.log_errors,
             status: spec.status,
@@ -243,7 +255,8 @@ impl Task {
             consumer,
             requests,
             abandon,
-            committer,
+            keeping,
+            workers,
             runtime: runtime.clone(),
             queue,
             messages,
@@ -254,6 +267,7 @@ impl Task {
             pending: VecDeque::new(),
             sampled: BTreeSet::new(),
             record_bytes: RECORD_BYTES_GUESS,
+            suspects: Suspects::default(),
             failure: None,
             reported_at: Duration::ZERO,
             served_at: Duration::ZERO,
@@ -288,7 +302,9 @@ impl Task {
                 break;
             }
             self.serve()?;
+            self.restore()?;
             more = self.read()?;
+            more |= self.hand_out()?;
             self.tick()?;
         }
         self.failure.take().map_or(Ok(()), Err)
@@ -323,6 +339,7 @@ impl Task {
                 self.note_written(&report, took);
                 self.on(Event::Written(report))
             }
+            Message::Kept(answer) => self.kept(answer),
             Message::Drain => self.on(Event::Drain),
         }
     }
@@ -346,12 +363,15 @@ impl Task {
         match action {
             Action::Claim { asked, requests } => self.send(Request::Claim { asked, requests }),
             Action::FindStarts { asked, lanes } => self.find_starts(asked, lanes),
-            Action::Start(claim) => return self.start(claim),
+            Action::Start(claim, history) => return self.start(claim, history),
             Action::Stop { lanes, revoked } => return self.stop(&lanes, revoked),
             Action::Write(flush, claims) => {
                 self.busy_at_write = self.spec.metrics.process_busy.get();
                 self.send(Request::Write(flush, claims));
             }
+            Action::Freeze { lane, at } => return self.freeze(&lane, at),
+            Action::Count(claim, manifest) => self.keep(keeper::Request::Count(claim, manifest)),
+            Action::Thaw { lane, counts } => return self.thaw(&lane, counts),
             Action::Fail(error) => self.failure = Some(error),
             Action::End => {}
         }
@@ -385,36 +405,6 @@ impl Task {
                 _ = abandoned.wait_for(|abandoned| *abandoned) => {}
             }
         });
-    }
-
-    fn start(&mut self, claim: Claim) -> Result<()> {
-        let lane = claim.lane.clone();
-        let chain = (self.spec.chain)(Some(&lane))?;
-        let from = if chain.is_stateful() { claim.start_offset } else { claim.next_offset };
-        let metrics = self.spec.metrics.lane(&lane.topic, lane.partition);
-        metrics.position.set(claim.next_offset);
-        tracing::info!(
-            pipeline = self.spec.pipeline,
-            task = self.spec.number,
-            topic = &*lane.topic,
-            partition = lane.partition,
-            next_offset = claim.next_offset,
-            replay_from = from,
-            epoch = claim.epoch,
-            "lane claimed"
-        );
-        self.slots.insert(lane.clone(), Slot { claim, stage: SlotStage::Waiting(Some(chain)), metrics });
-        self.consumer.start(&lane, from)
-    }
-
-    fn stop(&mut self, lanes: &[Lane], revoked: bool) -> Result<()> {
-        for lane in lanes {
-            if self.slots.remove(lane).is_some() {
-                self.spec.metrics.forget(&lane.topic, lane.partition);
-            }
-        }
-        self.pending.retain(|run| !lanes.contains(&run.lane));
-        self.consumer.stop(lanes, revoked)
     }
 
     /// Serves the consumer where it has woken us or has not been served for long.
@@ -491,13 +481,17 @@ impl Task {
             if !self.machine.is_reading(&run.lane) {
                 continue;
             }
+            if self.is_held_back(&run) {
+                self.pending.push_front(run);
+                break;
+            }
             let topic = &run.lane.topic;
             if self.encoders.contains_key(topic) {
                 self.process(run)?;
                 continue;
             }
             if self.sampled.insert(Arc::clone(topic)) {
-                self.prepare(Arc::clone(topic), Some(self.spec.value_converter.sample(&run)));
+                self.prepare(Arc::clone(topic), Some(self.spec.converters.value.sample(&run)));
             }
             self.pending.push_front(run);
             break;
@@ -510,11 +504,15 @@ impl Task {
         let (Some(slot), Some(encoder)) = (self.slots.get_mut(&lane), self.encoders.get_mut(&lane.topic)) else {
             return Ok(());
         };
-        let Slot { claim, stage, metrics } = slot;
-        let runner = stage.runner(claim, &self.spec, encoder.as_mut())?;
+        let metrics = slot.metrics.clone();
+        let runner = slot.runner(&self.spec.converters, self.spec.tolerance, encoder.as_mut())?;
         let (records, end) = (run.len() as u64, run.next_offset);
         let timer = self.spec.metrics.guest_seconds.start_timer();
-        let processed = runner.process(run, &mut self.machine.ledger, encoder.as_mut())?;
+        let processed = match runner.process(run, &mut self.machine.ledger, encoder.as_mut()) {
+            Ok(processed) => processed,
+            Err(ProcessError::Broken(breakage)) => return self.rebuild(&lane, breakage),
+            Err(ProcessError::Failed(error)) => return Err(error),
+        };
         timer.observe_duration();
         let replayed = runner.replay_until().map_or(0, |until| until - end);
         metrics.replay_remaining.set(replayed.max(0));
@@ -524,6 +522,7 @@ impl Task {
         metrics.errors.inc_by(processed.failed.len() as u64);
         if processed.caught_up {
             tracing::info!(pipeline = self.spec.pipeline, lane = %lane, next_offset = end, "replay has caught up");
+            self.on(Event::CaughtUp(lane.clone()))?;
         }
         for (offset, error) in &processed.failed {
             let field = error.field.as_deref().unwrap_or_default();
@@ -553,6 +552,7 @@ impl Task {
                     if let Some(slot) = self.slots.get(&segment.lane) {
                         slot.metrics.position.set(segment.to);
                     }
+                    self.suspects.committed(&segment.lane, segment.to);
                 }
                 Fate::Fenced { owner } => {
                     metrics.fenced.inc();
@@ -581,14 +581,16 @@ impl Task {
         let mut lanes = BTreeMap::new();
         for (lane, next_offset) in &positions {
             let end = self.consumer.cached_end(lane);
-            let replay_until = self.slots.get(lane).and_then(|slot| match &slot.stage {
-                SlotStage::Running(runner) => runner.replay_until(),
-                SlotStage::Waiting(_) => None,
-            });
+            let slot = self.slots.get(lane);
+            let (replay_until, restoring) = (slot.and_then(Slot::replay_until), slot.is_some_and(Slot::is_restoring));
             if let (Some(slot), Some(end)) = (self.slots.get(lane), end) {
                 slot.metrics.lag.set((end - next_offset).max(0));
             }
-            let doing = if replay_until.is_some() { "replaying" } else { "running" };
+            let doing = match replay_until {
+                _ if restoring => "restoring",
+                Some(_) => "replaying",
+                None => "running",
+            };
             let processed = self.machine.ledger.processed(lane).unwrap_or(*next_offset);
             let status = LaneStatus { doing, next_offset: *next_offset, end, replay_until, processed };
             lanes.insert(lane.clone(), status);
@@ -608,29 +610,13 @@ impl Task {
         self.pending.clear();
         // Also ends a flush that did not finish in time: its lanes' next owner reads what became of it.
         let _ = self.abandon.send(true);
-        drop(self.requests);
-        if self.runtime.block_on(self.committer).is_err() {
-            tracing::error!(pipeline = self.spec.pipeline, "the committer ended by a panic");
+        drop((self.requests, self.keeping));
+        for worker in self.workers {
+            if self.runtime.block_on(worker).is_err() {
+                tracing::error!(pipeline = self.spec.pipeline, "a part of the task ended by a panic");
+            }
         }
         outcome
-    }
-}
-
-impl SlotStage {
-    /// The lane's runner, made at the first run after its topic's encoder is there.
-    fn runner(&mut self, claim: &Claim, spec: &SpecParts, encoder: &mut dyn Encoder) -> Result<&mut LaneRunner> {
-        if let SlotStage::Waiting(chain) = self {
-            encoder.resume(claim.rows);
-            let chain = chain.take().unwrap_or_default();
-            let projection = chain.projection(encoder.wants());
-            let (key, value) = (Arc::clone(&spec.key_converter), Arc::clone(&spec.value_converter));
-            let decoder = Decoder::new(key, value, projection)?;
-            *self = SlotStage::Running(Box::new(LaneRunner::new(claim, decoder, chain, spec.tolerance)));
-        }
-        match self {
-            SlotStage::Running(runner) => Ok(runner),
-            SlotStage::Waiting(_) => Err(Error::new(Kind::Internal, "a lane has no runner")),
-        }
     }
 }
 
@@ -657,6 +643,25 @@ fn waker(queue: &Sender<Message>, woken: &Arc<AtomicBool>) -> Waker {
             let _ = queue.send(Message::Wake);
         }
     })
+}
+
+/// Whoever keeps checkpoints, with the way to it.
+fn kept(
+    keeper: Box<dyn Keeper>,
+    pipeline: &str,
+    task: usize,
+    status: &SharedStatus,
+    queue: &Sender<Message>,
+) -> (async_mpsc::Sender<keeper::Request>, (Keeping, async_mpsc::Receiver<keeper::Request>)) {
+    let (requests, received) = async_mpsc::channel(KEEPER_REQUESTS);
+    let queue = std::sync::Mutex::new(queue.clone());
+    let answers = Box::new(move |answer| {
+        let queue = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // A task that has ended meanwhile does not listen any more.
+        let _ = queue.send(Message::Kept(answer));
+    });
+    let waiting = waiting(Party::Checkpoints, pipeline, task, status);
+    (requests, (Keeping { keeper, pipeline: pipeline.to_owned(), answers, waiting }, received))
 }
 
 fn answers(queue: &Sender<Message>) -> committer::Answers {

@@ -1,18 +1,26 @@
-//! A deterministic simulation: the production state machine, books and writer of two workers against a simulated
-//! log and a simulated transactional database, under kills, zombies, lost answers, refusals and a database that
-//! goes back in time. One seed is one course of events; a failure names it.
+//! A deterministic simulation: the production state machine, books, writer and checkpoint rules of two workers against
+//! a simulated log, a simulated transactional database and a store of chunks, under kills, zombies, lost answers,
+//! refusals, checkpoints that fail, and a database that goes back in time. Each row holds what the state was when its
+//! record was processed, so that state that is restored wrongly shows. One seed is one course of events; a failure
+//! names it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a failed simulation may panic")]
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::checkpoint::Interval;
 use super::machine::{Action, Event, Machine, Settings};
+use super::planted::{self, Bug};
 use super::writer::{Step, Tolerance, Writer};
 use crate::error::{Error, Kind};
 use crate::record::{Claim, Flush, Lane, PositionRow, Segment};
-use crate::sink::{ClaimRequest, Claimed, Refusal, WriteError};
+use crate::sink::{ClaimRequest, Claimed, History, Refusal, WriteError};
+use crate::state::manifest::Content;
+use crate::state::{Generation, Layer, Manifest};
 
 const LANES: i32 = 3;
 const RECORDS: i64 = 60;
@@ -49,12 +57,89 @@ fn is_poison(offset: i64) -> bool {
     offset % 23 == 11
 }
 
-/// Rows and positions, always changed together.
+/// Faults in what surrounds the production code, planted to show that they would be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flaw {
+    /// The advance does not ask for the claim's token.
+    AdvanceWithoutToken,
+    /// The advance does not ask for the expected offset.
+    AdvanceWithoutOffset,
+    /// A claim leaves manifests beyond the position.
+    KeepLostManifests,
+    /// A restored lane is not replayed from its checkpoint to the position.
+    SkipReplay,
+    /// What changes while a checkpoint is written is not in the next one.
+    ForgetChangesWhileFrozen,
+    /// What the state gives depends on where a batch ends.
+    TimerAtBatchEdge,
+}
+
+/// The keys of a lane's state.
+const KEYS: usize = 3;
+type Sums = [u64; KEYS];
+
+/// The state of a lane, as a guest with incremental checkpoints keeps it.
+#[derive(Debug, Clone, Default)]
+struct Guest {
+    sums: Sums,
+    dirty: [bool; KEYS],
+    frozen: Option<[bool; KEYS]>,
+    below: Option<Manifest>,
+    stored: Option<Manifest>,
+}
+
+impl Guest {
+    /// Processes a record; returns what its row holds.
+    fn process(&mut self, offset: i64) -> u64 {
+        let key = offset as usize % KEYS;
+        self.sums[key] = self.sums[key].wrapping_mul(31).wrapping_add(offset as u64 + 1);
+        self.dirty[key] = true;
+        self.sums[key]
+    }
+
+    /// Freezes what has changed, or everything; returns it.
+    fn freeze(&mut self) -> [Option<u64>; KEYS] {
+        let all = self.below.is_none();
+        let frozen = std::mem::take(&mut self.dirty);
+        self.frozen = Some(frozen);
+        std::array::from_fn(|key| (all || frozen[key]).then_some(self.sums[key]))
+    }
+
+    fn thaw(&mut self, counts: bool, flaw: Option<Flaw>) {
+        let Some(frozen) = self.frozen.take() else { return };
+        if counts {
+            self.below = self.stored.take();
+            if flaw == Some(Flaw::ForgetChangesWhileFrozen) {
+                self.dirty = [false; KEYS];
+            }
+        } else {
+            (0..KEYS).for_each(|key| self.dirty[key] |= frozen[key]);
+        }
+    }
+}
+
+/// Rows, positions and manifests, always changed together.
 #[derive(Clone, Default)]
 struct Database {
     positions: BTreeMap<Lane, PositionRow>,
-    rows: BTreeMap<Lane, Vec<i64>>,
+    rows: BTreeMap<Lane, Vec<(i64, u64)>>,
     decisions: BTreeMap<Lane, Vec<i64>>,
+    manifests: BTreeMap<Lane, Vec<Manifest>>,
+    flaw: Option<Flaw>,
+}
+
+/// Chunks by checkpoint; a database that goes back in time does not take them along.
+#[derive(Default)]
+struct Chunks {
+    stored: BTreeMap<Uuid, [Option<u64>; KEYS]>,
+    ids: u128,
+}
+
+impl Chunks {
+    fn next_id(&mut self) -> u128 {
+        self.ids += 1;
+        self.ids
+    }
 }
 
 impl Database {
@@ -73,7 +158,12 @@ impl Database {
             ..row
         };
         self.positions.insert(request.lane.clone(), row.clone());
-        Claimed::Held(Claim {
+        let manifests = self.manifests.entry(request.lane.clone()).or_default();
+        if self.flaw != Some(Flaw::KeepLostManifests) {
+            manifests.retain(|manifest| manifest.at <= row.next_offset);
+        }
+        let history = History { generation: None, checkpoints: manifests.iter().rev().cloned().collect() };
+        let claim = Claim {
             lane: request.lane.clone(),
             epoch: row.epoch,
             token: row.token,
@@ -82,7 +172,8 @@ impl Database {
             records: 0,
             rows: 0,
             decisions: Vec::new(),
-        })
+        };
+        Claimed::Held(claim, history)
     }
 
     /// One transaction: everything or nothing.
@@ -100,16 +191,16 @@ impl Database {
         }
         let matches = flush.segments.iter().zip(claims).all(|(segment, claim)| {
             self.positions.get(&segment.lane).is_some_and(|row| {
-                row.epoch == claim.epoch && row.token == claim.token && row.next_offset == segment.from
+                (row.epoch == claim.epoch && row.token == claim.token || self.flaw == Some(Flaw::AdvanceWithoutToken))
+                    && (row.next_offset == segment.from || self.flaw == Some(Flaw::AdvanceWithoutOffset))
             })
         });
         if !matches {
             return Err(WriteError::Unknown(Error::new(Kind::Fenced, "the position is not as expected")));
         }
         for segment in &flush.segments {
-            let stored: Vec<i64> =
-                segment.data.chunks_exact(8).map(|b| i64::from_be_bytes(b.try_into().unwrap())).collect();
-            assert_eq!(stored, segment.lines, "data and lines belong together");
+            let stored: Vec<(i64, u64)> = segment.data.chunks_exact(ROW_BYTES).map(row_of).collect();
+            assert!(stored.iter().map(|(offset, _)| offset).eq(&segment.lines), "data and lines belong together");
             self.rows.entry(segment.lane.clone()).or_default().extend(stored);
             let decided = segment.decisions.iter().map(|d| d.offset);
             self.decisions.entry(segment.lane.clone()).or_default().extend(decided);
@@ -117,6 +208,33 @@ impl Database {
         }
         Ok(())
     }
+
+    /// Makes a checkpoint count under its claim.
+    fn count(&mut self, claim: &Claim, manifest: &Manifest) -> bool {
+        let Some(row) = self.positions.get(&claim.lane) else { return false };
+        let holds = row.epoch == claim.epoch && row.token == claim.token;
+        let reached = row.next_offset >= manifest.at || planted::is_on(Bug::CountBeforeCommit);
+        if !(holds && reached) {
+            return false;
+        }
+        assert!(manifest.at <= row.next_offset, "a manifest at {} of a lane at {}", manifest.at, row.next_offset);
+        let manifests = self.manifests.entry(claim.lane.clone()).or_default();
+        if manifests.iter().all(|known| known.id != manifest.id) {
+            manifests.push(manifest.clone());
+            manifests.sort_by_key(|manifest| manifest.at);
+            let old = manifests.len().saturating_sub(3);
+            manifests.drain(..old);
+        }
+        true
+    }
+}
+
+/// A row: the offset of its record, and what the state gave for it.
+const ROW_BYTES: usize = 16;
+
+fn row_of(bytes: &[u8]) -> (i64, u64) {
+    let (offset, value) = bytes.split_at(8);
+    (i64::from_be_bytes(offset.try_into().unwrap()), u64::from_be_bytes(value.try_into().unwrap()))
 }
 
 /// What a simulated committer has to do.
@@ -125,22 +243,43 @@ enum Work {
     Write(Box<Writer>, Step),
 }
 
+/// What a simulated keeper of checkpoints has to do.
+enum Keep {
+    Store(Lane, i64, Manifest, [Option<u64>; KEYS]),
+    Count(Claim, Manifest),
+}
+
 /// One worker: the production machine, and a committer that takes one step at a time.
 struct Worker {
     name: String,
     machine: Machine,
     work: VecDeque<Work>,
+    keep: VecDeque<Keep>,
+    guests: BTreeMap<Lane, Guest>,
+    chunks: Rc<RefCell<Chunks>>,
+    flaw: Option<Flaw>,
     read_at: BTreeMap<Lane, i64>,
     failed: Option<Error>,
 }
 
 impl Worker {
-    fn new(name: String) -> Self {
-        let settings = Settings { stateful: false, linger_ms: 0, flush_rows_max: 9, flush_bytes_max: 1 << 20 };
+    fn new(name: String, chunks: &Rc<RefCell<Chunks>>, flaw: Option<Flaw>) -> Self {
+        let settings = Settings {
+            stateful: true,
+            generation: Generation([1; 32]),
+            checkpoints: Some(Interval { records: 7, ms: 2_000 }),
+            linger_ms: 0,
+            flush_rows_max: 9,
+            flush_bytes_max: 1 << 20,
+        };
         let mut worker = Worker {
             name,
             machine: Machine::new(settings),
             work: VecDeque::new(),
+            keep: VecDeque::new(),
+            guests: BTreeMap::new(),
+            chunks: Rc::clone(chunks),
+            flaw,
             read_at: BTreeMap::new(),
             failed: None,
         };
@@ -156,16 +295,89 @@ impl Worker {
                     let starts = lanes.into_iter().map(|lane| (lane, 0)).collect();
                     self.on(Event::Starts { asked, starts }, now);
                 }
-                Action::Start(claim) => {
-                    self.read_at.insert(claim.lane, claim.next_offset);
+                Action::Start(claim, history) => {
+                    self.restore(&claim, history.checkpoints.first());
+                    self.read_at.insert(claim.lane.clone(), claim.next_offset);
+                    self.on(Event::CaughtUp(claim.lane), now);
                 }
-                Action::Stop { lanes, .. } => self.read_at.retain(|lane, _| !lanes.contains(lane)),
+                Action::Stop { lanes, .. } => {
+                    self.read_at.retain(|lane, _| !lanes.contains(lane));
+                    self.guests.retain(|lane, _| !lanes.contains(lane));
+                }
+                Action::Freeze { lane, at } => self.freeze(lane, at),
+                Action::Count(claim, manifest) => self.keep.push_back(Keep::Count(claim, manifest)),
+                Action::Thaw { lane, counts } => {
+                    if let Some(guest) = self.guests.get_mut(&lane) {
+                        guest.thaw(counts, self.flaw);
+                    }
+                }
                 Action::Write(flush, claims) => {
                     let writer = Writer::new(flush, claims, Tolerance::All);
                     self.work.push_back(Work::Write(Box::new(writer), Step::Attempt));
                 }
                 Action::Fail(error) => self.failed = Some(error),
                 Action::End => {}
+            }
+        }
+    }
+
+    /// Builds a lane's state: from a checkpoint where there is one, then by replay up to the position.
+    fn restore(&mut self, claim: &Claim, checkpoint: Option<&Manifest>) {
+        let mut guest = Guest { below: checkpoint.cloned(), ..Guest::default() };
+        let chunks = self.chunks.borrow();
+        for layer in checkpoint.iter().flat_map(|manifest| &manifest.content.layers) {
+            let chunk = chunks.stored[&layer.checkpoint];
+            (0..KEYS).for_each(|key| guest.sums[key] = chunk[key].unwrap_or(guest.sums[key]));
+        }
+        if !(checkpoint.is_some() && self.flaw == Some(Flaw::SkipReplay)) {
+            let from = checkpoint.map_or(0, |manifest| manifest.at);
+            for offset in (from..claim.next_offset).filter(|&offset| exists(offset)) {
+                guest.process(offset);
+            }
+        }
+        self.guests.insert(claim.lane.clone(), guest);
+    }
+
+    fn freeze(&mut self, lane: Lane, at: i64) {
+        let epoch = self.machine.ledger.claim(&lane).unwrap().epoch;
+        let guest = self.guests.get_mut(&lane).unwrap();
+        let id = Uuid::from_u128(self.chunks.borrow_mut().next_id());
+        let chunk = guest.freeze();
+        let mut layers = guest.below.as_ref().map(|below| below.content.layers.clone()).unwrap_or_default();
+        layers.push(Layer { checkpoint: id, chunks: 1, bytes: 1, entries: 1 });
+        let content = Content { stages: Vec::new(), layers };
+        let manifest = Manifest { id, at, generation: Generation([1; 32]), records: 0, rows: 0, content };
+        self.keep.push_back(Keep::Store(lane, epoch, manifest, chunk));
+    }
+
+    /// One step of the keeper.
+    fn keep(&mut self, database: &mut Database, random: &mut Random, faults: bool, now: u64) {
+        match self.keep.pop_front() {
+            None => {}
+            Some(Keep::Store(lane, epoch, manifest, chunk)) => {
+                let ours = self.machine.ledger.claim(&lane).is_some_and(|claim| claim.epoch == epoch);
+                if faults && random.chance(25) {
+                    self.on(Event::CheckpointFailed(lane, epoch), now);
+                    return;
+                }
+                self.chunks.borrow_mut().stored.insert(manifest.id, chunk);
+                if let Some(guest) = self.guests.get_mut(&lane).filter(|_| ours) {
+                    guest.stored = Some(manifest.clone());
+                }
+                self.on(Event::Stored(lane, epoch, manifest), now);
+            }
+            Some(Keep::Count(claim, manifest)) => {
+                if faults && random.chance(15) {
+                    self.keep.push_front(Keep::Count(claim, manifest));
+                    return;
+                }
+                let counted = database.count(&claim, &manifest);
+                if faults && random.chance(15) {
+                    // The answer is lost: asked again, it is the same.
+                    self.keep.push_front(Keep::Count(claim, manifest));
+                    return;
+                }
+                self.on(Event::Counted(claim.lane, claim.epoch, counted), now);
             }
         }
     }
@@ -180,11 +392,16 @@ impl Worker {
         let from = self.read_at[&lane];
         let offsets: Vec<i64> = (from..RECORDS).filter(|&o| exists(o)).take(1 + random.below(5) as usize).collect();
         let Some(to) = offsets.last().map(|last| last + 1) else { return };
+        let guest = self.guests.get_mut(&lane).unwrap();
+        let edge = if self.flaw == Some(Flaw::TimerAtBatchEdge) { offsets.len() as u64 } else { 0 };
         let fill = |segment: &mut Segment| {
-            segment.data.extend(offsets.iter().flat_map(|offset| offset.to_be_bytes()));
+            for &offset in &offsets {
+                segment.data.extend(offset.to_be_bytes());
+                segment.data.extend((guest.process(offset) + edge).to_be_bytes());
+            }
             segment.lines.extend_from_slice(&offsets);
             segment.records += offsets.len() as u64;
-            Ok(())
+            Ok::<(), Error>(())
         };
         self.machine.ledger.fill(&lane, to, 0, fill).unwrap();
         self.read_at.insert(lane, to);
@@ -233,7 +450,8 @@ fn attempt(writer: &mut Writer, database: &mut Database, random: &mut Random, fa
 
 fn withdraw(segment: &mut Segment, offset: i64) {
     segment.lines.retain(|&line| line != offset);
-    segment.data = segment.lines.iter().flat_map(|line| line.to_be_bytes()).collect();
+    let rows: Vec<&[u8]> = segment.data.chunks_exact(ROW_BYTES).filter(|row| row_of(row).0 != offset).collect();
+    segment.data = rows.concat();
 }
 
 fn lane(partition: i32) -> Lane {
@@ -241,11 +459,12 @@ fn lane(partition: i32) -> Lane {
 }
 
 /// Runs one seed; `rollbacks`: whether the database may lose its tail.
-fn simulate(seed: u64, rollbacks: bool) {
+fn simulate(seed: u64, rollbacks: bool, flaw: Option<Flaw>) {
     let mut random = Random(seed);
-    let mut database = Database::default();
+    let mut database = Database { flaw, ..Database::default() };
     let mut backup = database.clone();
-    let mut workers = [Worker::new("a".into()), Worker::new("b".into())];
+    let chunks = Rc::default();
+    let mut workers = [Worker::new("a".into(), &chunks, flaw), Worker::new("b".into(), &chunks, flaw)];
     let mut owners: BTreeMap<Lane, BTreeSet<usize>> = (0..LANES).map(|p| (lane(p), BTreeSet::new())).collect();
     for step in 0..STEPS {
         let now = step as u64 * 50;
@@ -253,17 +472,25 @@ fn simulate(seed: u64, rollbacks: bool) {
         match random.below(100) {
             0..5 => move_lane(&mut workers, &mut owners, &mut random, now),
             5..7 => kill(&mut workers, &mut owners, who),
-            7 if rollbacks && random.chance(20) => database = backup.clone(),
+            7 if rollbacks && random.chance(20) => {
+                // A restore by hand may leave the manifests of what is lost.
+                let manifests = database.manifests.clone();
+                database = backup.clone();
+                if random.chance(50) {
+                    database.manifests = manifests;
+                }
+            }
             8..12 => backup = database.clone(),
             12..55 => workers[who].read(&mut random, now),
-            55..90 => workers[who].commit(&mut database, &mut random, true, now),
+            55..82 => workers[who].commit(&mut database, &mut random, true, now),
+            82..93 => workers[who].keep(&mut database, &mut random, true, now),
             _ => workers[who].on(Event::Tick, now),
         }
         for worker in &mut workers {
             if let Some(error) = worker.failed.take() {
                 assert_eq!(error.kind(), Kind::Fenced, "seed {seed}: only fences may fail a task: {error}");
                 let name = worker.name.clone();
-                *worker = Worker::new(name);
+                *worker = Worker::new(name, &chunks, flaw);
                 let at = usize::from(worker.name == "b");
                 for owners in owners.values_mut() {
                     owners.remove(&at);
@@ -292,7 +519,7 @@ fn move_lane(workers: &mut [Worker; 2], owners: &mut BTreeMap<Lane, BTreeSet<usi
 /// kill -9: everything in memory is gone.
 fn kill(workers: &mut [Worker; 2], owners: &mut BTreeMap<Lane, BTreeSet<usize>>, who: usize) {
     let name = workers[who].name.clone();
-    workers[who] = Worker::new(name);
+    workers[who] = Worker::new(name, &Rc::clone(&workers[who].chunks), workers[who].flaw);
     for owners in owners.values_mut() {
         owners.remove(&who);
     }
@@ -301,10 +528,11 @@ fn kill(workers: &mut [Worker; 2], owners: &mut BTreeMap<Lane, BTreeSet<usize>>,
 /// Faults end, one fresh worker gets everything: it must finish.
 fn settle(seed: u64, workers: &mut [Worker; 2], database: &mut Database, random: &mut Random) {
     let worker = &mut workers[0];
-    *worker = Worker::new("last".into());
+    *worker = Worker::new("last".into(), &Rc::clone(&worker.chunks), worker.flaw);
     worker.on(Event::Assigned((0..LANES).map(lane).collect()), 0);
     for step in 0..5_000u64 {
         worker.commit(database, random, false, step * 1_000);
+        worker.keep(database, random, false, step * 1_000);
         worker.read(random, step * 1_000);
         worker.on(Event::Tick, step * 1_000);
         let done = |p| database.positions.get(&lane(p)).is_some_and(|row| row.next_offset >= RECORDS);
@@ -319,27 +547,70 @@ fn check(seed: u64, database: &Database) {
     for partition in 0..LANES {
         let all = || (0..RECORDS).filter(|&offset| exists(offset));
         let rows = &database.rows[&lane(partition)];
-        let expected: Vec<i64> = all().filter(|&offset| !is_poison(offset)).collect();
-        assert_eq!(*rows, expected, "seed {seed}, partition {partition}: lost, doubled or out of order");
+        let mut guest = Guest::default();
+        let values = all().map(|offset| (offset, guest.process(offset)));
+        let expected: Vec<(i64, u64)> = values.filter(|(offset, _)| !is_poison(*offset)).collect();
+        assert_eq!(*rows, expected, "seed {seed}, partition {partition}: lost, doubled, wrong or out of order");
         let decided = database.decisions.get(&lane(partition)).cloned().unwrap_or_default();
         let poison: Vec<i64> = all().filter(|&offset| is_poison(offset)).collect();
         assert_eq!(decided, poison, "seed {seed}, partition {partition}: each refused record has one decision");
     }
 }
 
-/// The first seed and the number of seeds: `WEIR_SIMULATE_SEED`, `WEIR_SIMULATE_SEEDS`.
+/// The first seed and the number of seeds: `WEIR_SEED`, `WEIR_SIMULATE_SEEDS`.
 fn seeds() -> std::ops::Range<u64> {
     let number = |name: &str, default: u64| std::env::var(name).ok().map_or(default, |v| v.parse().unwrap());
-    let first = number("WEIR_SIMULATE_SEED", 1);
-    first..first + number("WEIR_SIMULATE_SEEDS", 3_000)
+    let first = number("WEIR_SEED", 1);
+    first..first + number("WEIR_SIMULATE_SEEDS", 5_000)
 }
 
 #[test]
 fn every_record_becomes_one_row_under_any_course_of_events() {
-    seeds().for_each(|seed| simulate(seed, false));
+    let seeds = seeds();
+    println!("seeds {seeds:?}");
+    seeds.for_each(|seed| simulate(seed, false, None));
 }
 
 #[test]
 fn a_database_that_goes_back_in_time_is_written_again_from_there() {
-    seeds().for_each(|seed| simulate(seed, true));
+    let seeds = seeds();
+    println!("seeds {seeds:?}");
+    seeds.for_each(|seed| simulate(seed, true, None));
+}
+
+/// The first of a thousand seeds whose simulation fails.
+fn caught(simulate: impl Fn(u64) + std::panic::RefUnwindSafe) -> Option<u64> {
+    (1..=1_000).find(|&seed| std::panic::catch_unwind(|| simulate(seed)).is_err())
+}
+
+#[test]
+fn planted_faults_are_caught() {
+    // The panics are what is looked for: nobody has to read them.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let bugs = [
+        Bug::CountBeforeCommit,
+        Bug::ThawAsCounted,
+        Bug::UnknownIsCommitted,
+        Bug::LostTailIsCommitted,
+        Bug::RefusalWithoutDecision,
+        Bug::CommitUnderAnyClaim,
+    ];
+    let flaws = [
+        Flaw::AdvanceWithoutToken,
+        Flaw::AdvanceWithoutOffset,
+        Flaw::KeepLostManifests,
+        Flaw::SkipReplay,
+        Flaw::ForgetChangesWhileFrozen,
+        Flaw::TimerAtBatchEdge,
+    ];
+    let mut found: Vec<(String, Option<u64>)> = Vec::new();
+    found
+        .extend(bugs.map(|bug| (format!("{bug:?}"), caught(|seed| planted::with(bug, || simulate(seed, true, None))))));
+    found.extend(flaws.map(|flaw| (format!("{flaw:?}"), caught(|seed| simulate(seed, true, Some(flaw))))));
+    std::panic::set_hook(hook);
+    for (fault, seed) in &found {
+        println!("{fault}: caught by seed {seed:?}");
+    }
+    assert!(found.iter().all(|(_, seed)| seed.is_some()), "a fault is not caught: {found:?}");
 }

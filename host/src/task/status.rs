@@ -35,7 +35,7 @@ impl State {
 /// Where one lane stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LaneStatus {
-    /// What the lane is doing: `claiming`, `replaying`, `running`.
+    /// What the lane is doing: `claiming`, `restoring`, `replaying`, `running`.
     pub doing: &'static str,
     /// The sink's next offset.
     pub next_offset: i64,
@@ -54,6 +54,8 @@ pub enum Party {
     Kafka,
     /// Where rows go.
     Sink,
+    /// Where checkpoints lie.
+    Checkpoints,
 }
 
 /// One task's status.

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::backoff::Backoff;
+use super::planted::{Bug, is_on};
 use crate::error::{Error, Kind, Policy};
 use crate::limits::REFUSALS_PER_FLUSH_MAX;
 use crate::record::{Claim, Decision, DecisionKind, Flush, Lane, PositionRow, Segment, Stage};
@@ -117,6 +118,7 @@ impl Writer {
     pub fn attempted(&mut self, outcome: Result<(), WriteError>, withdraw: Withdraw<'_>) -> Step {
         self.report.attempts += 1;
         match outcome {
+            Err(WriteError::Unknown(_)) if is_on(Bug::UnknownIsCommitted) => self.attempted(Ok(()), withdraw),
             Ok(()) => {
                 while let Some((segment, claim)) = self.remove(0) {
                     self.report.segments.push((segment, claim, Fate::Committed));
@@ -151,6 +153,7 @@ impl Writer {
         for verdict in verdicts {
             let fate = match verdict {
                 Verdict::Committed => Fate::Committed,
+                Verdict::LostTail { .. } if is_on(Bug::LostTailIsCommitted) => Fate::Committed,
                 Verdict::Fenced { owner } => Fate::Fenced { owner },
                 Verdict::LostTail { .. } => Fate::LostTail,
                 Verdict::SendAgain | Verdict::Halt(_) => {
@@ -212,7 +215,9 @@ impl Writer {
             let detail = format!("{column}{}", cause(refusal));
             let decision = Decision { offset, kind: DecisionKind::Refused, stage: Stage::Sink, detail };
             let at = segment.decisions.partition_point(|d| d.offset <= offset);
-            segment.decisions.insert(at, decision.clone());
+            if !is_on(Bug::RefusalWithoutDecision) {
+                segment.decisions.insert(at, decision.clone());
+            }
             self.report.refused.push((lane, decision));
         }
         Step::Attempt

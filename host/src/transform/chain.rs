@@ -17,7 +17,7 @@ use crate::record::{Batch, Carry, Field, Kind, Origin, Path, Rows, Stage, Want};
 /// The stages of one lane, in order.
 #[derive(Default)]
 pub struct Chain {
-    stages: Vec<Box<dyn Transform>>,
+    pub(super) stages: Vec<Box<dyn Transform>>,
 }
 
 impl fmt::Debug for Chain {

@@ -205,7 +205,7 @@ fn only_what_no_stage_writes_is_pulled() {
     let sma = Plan {
         wants: wants(&[("price", Kind::Float64), ("$key", Kind::Text)]),
         writes: fields(&[("sma", Kind::Float64)]),
-        event_time: Some(super::super::EventTime { path: "$timestamp".into(), lateness_us: 0 }),
+        event_time: Some(super::super::EventTime { path: "$timestamp".into(), lateness_us: 0, future_max_us: None }),
         ..Plan::default()
     };
     let round =

@@ -3,6 +3,7 @@
 
 pub mod chain;
 pub mod plugin;
+pub mod state;
 pub mod timestamp_converter;
 
 pub use chain::{Chain, Excluded, Outcome, Projection, Rejected, StageFailure};
@@ -12,6 +13,7 @@ pub use crate::guest::EventTime;
 
 use crate::error::Result;
 use crate::record::{Batch, Carry, Field, Stage, Want};
+use crate::state::{Acceptance, Entries, Extent, Header};
 
 /// What a stage needs and gives, fixed by its settings.
 #[derive(Debug, Clone, Default)]
@@ -74,6 +76,46 @@ pub trait Transform: Send {
 
     /// Mutes logs and metrics of the stage while its lane replays.
     fn mute(&mut self, _muted: bool) {}
+
+    /// The newest event time (µs) of the rows that the stage was given: what its `$watermark` runs behind, and what a
+    /// checkpoint keeps of it. None before the first, and for a stage without event time.
+    fn watermark(&self) -> Option<i64> {
+        None
+    }
+
+    /// Goes on from the watermark of a checkpoint.
+    fn set_watermark(&mut self, _newest_us: Option<i64>) {}
+
+    /// SHA-256 of its component, as hexadecimal digits; empty for a built-in transform.
+    fn digest(&self) -> String {
+        String::new()
+    }
+
+    /// Its state, where it keeps any.
+    fn as_stateful(&mut self) -> Option<&mut dyn Stateful> {
+        None
+    }
+}
+
+/// A stage whose state goes into checkpoints: the calls of the interface `state`, see there.
+pub trait Stateful {
+    /// Freezes what a checkpoint will hold. Quick: copies nothing.
+    fn begin_checkpoint(&mut self, extent: Extent) -> Result<Header>;
+
+    /// The next entries, about `bytes_max` bytes of them, and whether more follow.
+    fn next_entries(&mut self, bytes_max: u32) -> Result<(Vec<Entries>, bool)>;
+
+    /// Ends the checkpoint; where it is not committed, what it held counts as changed again.
+    fn end_checkpoint(&mut self, committed: bool) -> Result<()>;
+
+    /// Offers a checkpoint to a stage that has not processed anything.
+    fn begin_restore(&mut self, header: &Header) -> Result<Acceptance>;
+
+    /// Hands over entries of the checkpoint, each key once, in any order.
+    fn put_entries(&mut self, entries: &Entries) -> Result<()>;
+
+    /// Ends the restore: the number of entries now held.
+    fn end_restore(&mut self) -> Result<u64>;
 }
 
 /// The stage number of a transform's position.

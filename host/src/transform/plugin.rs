@@ -2,21 +2,21 @@
 
 mod cut;
 mod merge;
+mod watermark;
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampMicrosecondType;
-use arrow_array::{Array, Int64Array};
+use arrow_array::Array;
 use arrow_buffer::ScalarBuffer;
 
 use self::merge::Given;
-use super::{Plan, Rejection, Transform, Transformed};
+use self::watermark::Watermark;
+use super::{Plan, Rejection, Stateful, Transform, Transformed};
 use crate::error::Result;
 use crate::guest::{self, EventTime, Guest, Plugin, Processed, Setup, WATERMARK};
 use crate::record::batch::take;
 use crate::record::{Batch, Column, FieldSource, Kind, Want};
+use crate::state::{Acceptance, Entries, Extent, Header};
 
 /// A stage that is a guest.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub struct PluginTransform {
     plan: Plan,
     alias: String,
     class: String,
+    digest: String,
     watermark: Option<Watermark>,
 }
 
@@ -40,9 +41,10 @@ impl PluginTransform {
             event_time: about.event_time.clone(),
             tombstones: about.tombstones,
         };
-        let watermark = about.event_time.as_ref().map(|time| Watermark { newest: None, lateness_us: time.lateness_us });
+        let watermark = about.event_time.as_ref().map(Watermark::new);
         let class = format!("{} {}", plugin.manifest().id, plugin.manifest().version);
-        Ok(PluginTransform { guest, plan, alias: setup.alias.clone(), class, watermark })
+        let digest = plugin.digest().to_string();
+        Ok(PluginTransform { guest, plan, alias: setup.alias.clone(), class, digest, watermark })
     }
 }
 
@@ -66,7 +68,14 @@ impl Transform for PluginTransform {
     fn transform(&mut self, batch: Batch) -> Result<Transformed> {
         let inputs = Inputs::pull(&self.plan, &batch)?;
         let mut rejections = inputs.rejections(&batch);
-        let passed = inputs.passed(batch.len(), &rejections);
+        let mut passed = inputs.passed(batch.len(), &rejections);
+        let early = self.watermark.as_ref().zip(inputs.event_time.as_ref());
+        let early = early.map_or_else(Vec::new, |(watermark, times)| watermark.too_early(times, passed.as_ref()));
+        if !early.is_empty() {
+            rejections.extend(early);
+            rejections.sort_by_key(|rejection| rejection.row);
+            passed = inputs.passed(batch.len(), &rejections);
+        }
         let columns = columns(self.guest.plan(), &mut self.watermark, &inputs, passed.as_ref())?;
         let rows = passed.as_ref().map_or(batch.len(), arrow_buffer::ScalarBuffer::len);
         let mut given = Given::new(&self.plan.writes);
@@ -89,6 +98,50 @@ impl Transform for PluginTransform {
 
     fn mute(&mut self, muted: bool) {
         self.guest.mute(muted);
+    }
+
+    fn watermark(&self) -> Option<i64> {
+        self.watermark.as_ref().and_then(Watermark::newest)
+    }
+
+    fn set_watermark(&mut self, newest_us: Option<i64>) {
+        if let Some(watermark) = &mut self.watermark {
+            watermark.set_newest(newest_us);
+        }
+    }
+
+    fn digest(&self) -> String {
+        self.digest.clone()
+    }
+
+    fn as_stateful(&mut self) -> Option<&mut dyn Stateful> {
+        if self.guest.is_stateful() { Some(&mut self.guest) } else { None }
+    }
+}
+
+impl Stateful for Guest {
+    fn begin_checkpoint(&mut self, extent: Extent) -> Result<Header> {
+        Guest::begin_checkpoint(self, extent)
+    }
+
+    fn next_entries(&mut self, bytes_max: u32) -> Result<(Vec<Entries>, bool)> {
+        Guest::next_entries(self, bytes_max)
+    }
+
+    fn end_checkpoint(&mut self, committed: bool) -> Result<()> {
+        Guest::end_checkpoint(self, committed)
+    }
+
+    fn begin_restore(&mut self, header: &Header) -> Result<Acceptance> {
+        Guest::begin_restore(self, header)
+    }
+
+    fn put_entries(&mut self, entries: &Entries) -> Result<()> {
+        Guest::put_entries(self, entries)
+    }
+
+    fn end_restore(&mut self) -> Result<u64> {
+        Guest::end_restore(self)
     }
 }
 
@@ -204,29 +257,6 @@ fn guest_rejections(
         field: None,
         message: Some(format!("{} (code {})", error.message, error.code)),
     })
-}
-
-/// The running maximum of event time over the rows that this stage was given, less the allowed lateness.
-#[derive(Debug)]
-struct Watermark {
-    newest: Option<i64>,
-    lateness_us: u64,
-}
-
-impl Watermark {
-    /// The watermark before each row (µs), null until a row with an event time was seen; moves past the rows.
-    fn pass(&mut self, times: &Column) -> Column {
-        let times = times.array.as_primitive::<TimestampMicrosecondType>();
-        let before: Int64Array = times
-            .iter()
-            .map(|time| {
-                let before = self.newest.map(|newest| newest.saturating_sub_unsigned(self.lateness_us));
-                self.newest = self.newest.max(time);
-                before
-            })
-            .collect();
-        Column::of(Kind::Int64, Arc::new(before))
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,9 @@
 //! the batch.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panic")]
 
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Float64Array, StringArray, TimestampMicrosecondArray};
 
@@ -137,10 +140,15 @@ fn tombstones_reach_a_plugin_whose_plan_asks_for_them() {
 
 /// Emits the watermark that it is given.
 fn watermark_stage(lateness: u64) -> PluginTransform {
+    bounded_stage(lateness, None)
+}
+
+/// The same, with a bound on how far ahead an event time may be.
+fn bounded_stage(lateness: u64, future_max: Option<u64>) -> PluginTransform {
     let plan = PlanSpec {
         inputs: vec![(WATERMARK, Kind::Int64, false), ("n", Kind::Float64, true)],
         outputs: vec![("w", Kind::Int64)],
-        event_time: Some(("ts", lateness)),
+        event_time: Some(("ts", lateness, future_max)),
         ..PlanSpec::default()
     };
     stage(Spec { plan, process: ECHO.to_owned(), ..Spec::default() })
@@ -176,6 +184,49 @@ fn event_time_that_is_no_time_is_rejected_and_the_watermark_never_overflows() {
     assert_eq!(done.rejections, [Rejection { row: 1, field: Some("ts".to_owned()), message: None }]);
     let w = done.batch.pull(&"w".into(), Kind::Int64).unwrap().into_owned();
     assert_eq!(w.array.as_primitive::<Int64Type>().iter().collect::<Vec<_>>(), [None, Some(i64::MIN)]);
+}
+
+#[test]
+fn a_row_too_far_ahead_of_the_newest_before_it_is_rejected_and_moves_no_watermark() {
+    let mut stage = bounded_stage(10, Some(2_000_000));
+    let ts = times(&[Some(0), Some(2_000_001), Some(2_000_000), Some(i64::MAX), Some(4_000_000), Some(9), None]);
+    // Row 4 has no n: it is rejected before it is judged, and is nobody's newest.
+    let n = [Some(0.0), Some(0.0), Some(0.0), Some(0.0), None, Some(0.0), Some(0.0)];
+    let done = stage.transform(batch(vec![("ts", ts), ("n", floats(&n))], &[])).unwrap();
+    let rows: Vec<(u32, bool)> = done.rejections.iter().map(|r| (r.row, r.message.is_some())).collect();
+    assert_eq!(rows, [(1, true), (3, true), (4, false)]);
+    assert_eq!(
+        done.rejections[0].message.as_deref().unwrap(),
+        "event time ts is 1970-01-01T00:00:02.000001Z, which is more than 2 s ahead of the newest before it, \
+         1970-01-01T00:00:00Z; mend the record, or raise the transform's bound on future event times"
+    );
+    assert!(
+        done.rejections[1].message.as_deref().unwrap().starts_with("event time ts is 9223372036854775807 µs, which")
+    );
+    let w = done.batch.pull(&"w".into(), Kind::Int64).unwrap().into_owned();
+    let seen: Vec<_> = w.array.as_primitive::<Int64Type>().iter().collect();
+    assert_eq!(seen, [None, Some(-10), Some(1_999_990), Some(1_999_990)]);
+    assert_eq!(stage.watermark(), Some(2_000_000));
+}
+
+#[test]
+fn the_first_event_time_is_never_too_far_ahead() {
+    let mut stage = bounded_stage(0, Some(1));
+    assert_eq!(watermarks(&mut stage, times(&[Some(i64::MAX), Some(5)]), &[Some(0.0); 2], &[]), [None, Some(i64::MAX)]);
+}
+
+#[test]
+fn a_stage_goes_on_from_the_watermark_of_another() {
+    let mut first = watermark_stage(10);
+    assert_eq!(first.watermark(), None);
+    watermarks(&mut first, times(&[Some(500), Some(300)]), &[Some(0.0); 2], &[]);
+    assert_eq!(first.watermark(), Some(500));
+    let mut second = watermark_stage(10);
+    second.set_watermark(first.watermark());
+    assert_eq!(watermarks(&mut second, times(&[Some(0)]), &[Some(0.0)], &[]), [Some(490)]);
+    let mut without = stage(echo("n", "m", Kind::Float64, true));
+    without.set_watermark(Some(7));
+    assert_eq!(without.watermark(), None, "its plan names no event time");
 }
 
 /// Keeps a running sum in the guest's memory, emits it for every row, and traps when given more rows than a
@@ -294,5 +345,5 @@ fn the_plan_of_the_stage_is_the_guests_without_the_watermark() {
     let stage = watermark_stage(3);
     assert_eq!(stage.plan().wants, [Want { path: "n".into(), kind: Kind::Float64, required: true }]);
     assert_eq!(stage.plan().writes, [Field { path: "w".into(), kind: Kind::Int64 }]);
-    assert_eq!(stage.plan().event_time, Some(EventTime { path: "ts".into(), lateness_us: 3 }));
+    assert_eq!(stage.plan().event_time, Some(EventTime { path: "ts".into(), lateness_us: 3, future_max_us: None }));
 }

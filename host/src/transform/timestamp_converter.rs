@@ -28,6 +28,9 @@ use crate::record::{Batch, Carry, Column, Field, Kind, Path, Want};
 
 pub use self::settings::KEYS;
 
+/// Raised when the same record would become another row: checkpoints and replays then know that the chain is another.
+pub const REVISION: u32 = 1;
+
 /// Raised when the same settings give another output than before, so that a release that does so is noticed.
 pub const REV: u32 = 1;
 

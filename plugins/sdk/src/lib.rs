@@ -6,6 +6,7 @@ pub mod builder;
 mod checkpoint;
 mod column;
 mod describe;
+pub mod exact;
 mod export;
 mod failure;
 #[cfg(target_arch = "wasm32")]

@@ -95,6 +95,8 @@ pub struct EventTime {
     pub path: String,
     /// Microseconds by which the watermark stays behind the newest event time.
     pub lateness_us: u64,
+    /// Microseconds by which a row may be ahead of the newest event time before it; `None` = no bound.
+    pub future_max_us: Option<u64>,
 }
 
 /// What a plugin needs and gives under its settings (WIT `plan`). Positions count from 0 in the order of
@@ -163,7 +165,17 @@ impl Plan {
     /// Takes the event time from `path`; the watermark stays `lateness_us` microseconds behind the newest.
     #[must_use]
     pub fn event_time(mut self, path: impl Into<String>, lateness_us: u64) -> Self {
-        self.event_time = Some(EventTime { path: path.into(), lateness_us });
+        self.event_time = Some(EventTime { path: path.into(), lateness_us, future_max_us: None });
+        self
+    }
+
+    /// Bounds the event time given before: a row more than `future_max_us` microseconds ahead of the newest
+    /// event time before it becomes a row error made by the host and does not move the watermark.
+    #[must_use]
+    pub fn future_max(mut self, future_max_us: u64) -> Self {
+        if let Some(source) = &mut self.event_time {
+            source.future_max_us = Some(future_max_us);
+        }
         self
     }
 

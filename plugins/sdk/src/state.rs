@@ -16,6 +16,7 @@ mod slab;
 mod slots;
 mod stored;
 mod table;
+mod timeline;
 mod window;
 mod windows;
 
@@ -24,6 +25,7 @@ mod tests;
 
 pub use keyed::Keyed;
 pub use stored::{Reader, Stored};
+pub use timeline::Timeline;
 pub use window::Window;
 pub use windows::{Full, Windows};
 

@@ -1,8 +1,8 @@
 //! The output columns: mean, and where asked for number and sum of the observations.
 
-use crate::exact::Sum;
 use crate::settings::Config;
 use weir_plugin_sdk::builder::{Float64Builder, Int64Builder};
+use weir_plugin_sdk::exact::Sum;
 use weir_plugin_sdk::{CODE_OUTPUT, Failure, Origins, Output, OutputColumn, Parts, Rejected};
 
 /// The cause number of a row without an event time.

@@ -1,22 +1,21 @@
 //! The simple moving average: per key a window of rows or of time, and the exact mean of what is in it.
 //!
 //! Each row costs the same, however long the window: it comes in at one end, what leaves goes at the other,
-//! and an exact running sum ([`exact`]) follows. The mean is the true mean of the window, rounded once.
+//! and an exact running sum ([`weir_plugin_sdk::exact`]) follows. The mean is the true mean of the window, rounded once.
 //! The rules in detail are with the parts: settings ([`settings`]), windows of rows (`rows`) and of time
 //! (`timed`). State version 1.
 
 mod columns;
-pub mod exact;
 mod rows;
 pub mod settings;
 mod slot;
 mod timed;
 
 use columns::Columns;
-use exact::Sum;
 use settings::{Config, Span};
 use slot::canonical;
 use timed::{Covered, Reach, Timed};
+use weir_plugin_sdk::exact::Sum;
 use weir_plugin_sdk::metric::Counter;
 use weir_plugin_sdk::state::{Acceptance, Full, Header, Table, Windows};
 use weir_plugin_sdk::view::{Binaries, Float64s, Int64s};

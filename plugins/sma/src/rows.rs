@@ -1,7 +1,7 @@
 //! Windows of rows: the last n rows of a key in the order of arrival.
 
-use crate::exact::Sum;
 use crate::slot::{observation, word};
+use weir_plugin_sdk::exact::Sum;
 use weir_plugin_sdk::state::Window;
 
 /// Takes a row in; the sum is then that of the window that ends with it.

@@ -4,8 +4,8 @@
 //! newest window, the older ones are kept that the window of a late row may still need: all within
 //! W + lateness of the newest event time.
 
-use crate::exact::Sum;
 use crate::slot::{observation, word};
+use weir_plugin_sdk::exact::Sum;
 use weir_plugin_sdk::state::{Reader, Stored, Window};
 
 /// What a key holds beside its slots (observation, event time in µs).

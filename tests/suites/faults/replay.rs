@@ -1,4 +1,5 @@
-//! A worker that starts again replays its lanes with output off, under what was decided before, and goes on.
+//! A worker that starts again without checkpoints replays its lanes from their start with output off, under what was
+//! decided before, and goes on.
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -56,6 +57,11 @@ impl Decided {
         Ok(())
     }
 
+    /// Makes the next worker replay from the start.
+    async fn forget_checkpoints(&self) -> Result<()> {
+        Ok(self.stream.db.batch_execute("DELETE FROM weir.checkpoint").await?)
+    }
+
     /// All decisions with the time at which they were made.
     async fn decisions(&self) -> Result<String> {
         let sql = "SELECT string_agg(d::text, ' ' ORDER BY partition, at_offset) FROM weir.decision d";
@@ -89,6 +95,7 @@ async fn a_restart_repeats_what_was_decided_and_goes_on() -> Result<()> {
         let stood = decided.stream.positions().await?;
         worker.signal(signal)?;
         worker.ended().await?;
+        decided.forget_checkpoints().await?;
         decided.stream.send(20)?;
         worker = decided.plan.start()?;
         decided.stream.arrived(&worker).await?;
@@ -126,6 +133,7 @@ async fn a_replay_that_differs_from_what_was_recorded_fails_the_task() -> Result
         .await?;
     for (sql, one, other) in spoilt {
         worker.stop().await?;
+        decided.forget_checkpoints().await?;
         db.batch_execute(sql).await?;
         worker = decided.plan.start()?;
         let status = worker.tasks_are(&decided.stream.name, "FAILED").await?;

@@ -10,10 +10,9 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, ArrayRef, BinaryArray, Float64Array, StringArray, TimestampMicrosecondArray};
 use arrow_buffer::BooleanBuffer;
-use weir::guest::{
-    Acceptance, Catalog, Compiler, Engine, Entries, Extent, Guest, Header, Plugin, Processed, RowOrigin, Setup,
-};
+use weir::guest::{Catalog, Compiler, Engine, Guest, Plugin, Processed, RowOrigin, Setup};
 use weir::record::{Column, Want};
+use weir::state::{Acceptance, Entries, Extent, Header};
 use weir_tests::environment::{PLUGINS, variable};
 use weir_tests::sma_cases::{Expected, Row};
 
@@ -37,9 +36,9 @@ pub fn setup(plugin: &Plugin, settings: impl IntoIterator<Item = (String, String
     Setup { alias: "average".to_owned(), settings, limits: plugin.limits(), meters: Arc::default() }
 }
 
-/// A guest of the moving average with all its outputs.
+/// A guest with state, as a host drives it.
 #[derive(Debug)]
-pub struct Average {
+pub struct Instance {
     plugin: Arc<Plugin>,
     setup: Setup,
     guest: Guest,
@@ -55,23 +54,38 @@ pub struct Store {
     entries: BTreeMap<(u16, Vec<u8>), Vec<u8>>,
 }
 
-impl Average {
-    /// Starts one under these settings; its fields are those of [`Row`].
-    pub fn start(settings: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
-        let plugin = plugin("sma")?;
-        let fields = [("value.field", "price"), ("time.field", "ts"), ("count.field", "n"), ("sum.field", "sum")];
-        let fields = fields.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let setup = setup(&plugin, fields.into_iter().chain(settings));
+impl Instance {
+    /// Starts one of this plugin under these settings.
+    pub fn start(id: &str, settings: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+        let plugin = plugin(id)?;
+        let setup = setup(&plugin, settings);
         let guest = Guest::new(&plugin, &setup)?;
         Ok(Self { plugin, setup, guest })
     }
 
-    /// What becomes of each row; at most 8 192 of them.
-    pub fn process(&mut self, rows: &[Row]) -> Result<Vec<Expected>> {
-        let columns: Vec<Column> = self.guest.plan().inputs.iter().map(|want| column(want, rows)).collect();
-        let processed = self.guest.process(rows.len(), &columns)?;
+    /// One of the moving average with all its outputs; its fields are those of [`Row`].
+    pub fn average(settings: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+        let fields = [("value.field", "price"), ("time.field", "ts"), ("count.field", "n"), ("sum.field", "sum")];
+        let fields = fields.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Self::start("sma", fields.into_iter().chain(settings))
+    }
+
+    /// What becomes of each row of the moving average; at most 8 192 of them.
+    pub fn averages(&mut self, rows: &[Row]) -> Result<Vec<Expected>> {
+        let processed = self.process(rows.len(), |want| column(want, rows))?;
         ensure!(processed.row_errors.is_empty(), "rows are rejected: {:?}", processed.row_errors);
         answers(&processed, rows.len())
+    }
+
+    /// What the guest makes of `rows` rows, each input of its plan filled by `fill`.
+    pub fn process(&mut self, rows: usize, fill: impl Fn(&Want) -> Column) -> Result<Processed> {
+        let columns: Vec<Column> = self.guest.plan().inputs.iter().map(fill).collect();
+        Ok(self.guest.process(rows, &columns)?)
+    }
+
+    /// What the guest gives when its watermark moves without a row.
+    pub fn advance(&mut self, watermark_us: i64) -> Result<Processed> {
+        Ok(self.guest.advance(watermark_us)?)
     }
 
     /// Takes a checkpoint into the store. What comes between its parts, `meanwhile` does.

@@ -116,6 +116,17 @@ enum Route {
     Average,
     /// A built-in transform, a plugin that renames, and the moving average of what they made.
     All,
+    /// Open, high, low and close alone: timers, n to 1.
+    Bars,
+    /// Two plugins with state: the moving average of what bars close at.
+    AverageOfBars,
+    /// Two plugins with state: the bars of a moving average.
+    BarsOfAverage,
+}
+
+impl Route {
+    const ALL: [Route; 6] =
+        [Route::Identity, Route::Average, Route::All, Route::Bars, Route::AverageOfBars, Route::BarsOfAverage];
 }
 
 fn guest(id: &str, settings: Vec<(String, String)>) -> Result<Box<dyn Transform>> {
@@ -123,16 +134,30 @@ fn guest(id: &str, settings: Vec<(String, String)>) -> Result<Box<dyn Transform>
     Ok(Box::new(PluginTransform::new(&plugin, &setup(&plugin, settings))?))
 }
 
-fn owned<const N: usize>(settings: [(&str, &str); N]) -> Vec<(String, String)> {
-    settings.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec()
+fn owned<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
+    settings.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 impl Route {
     fn chain(self, case: &Case) -> Result<Chain> {
         let outputs = owned([("count.field", "n"), ("sum.field", "sum")]);
         let average = |fields| guest("sma", [fields, outputs, case.settings.clone()].concat());
+        let bars = |price| {
+            let fields = [("price.field", price), ("volume.field", "grade"), ("volume.type", "int64")];
+            guest("ohlc", owned([&fields[..], &[("interval", "5ms"), ("lateness", "2ms")]].concat()))
+        };
         let mut stages = vec![Doubles::stage()];
         match self {
+            Route::Bars => stages.push(bars("price")?),
+            Route::AverageOfBars => {
+                stages.push(bars("price")?);
+                let fields = [("value.field", "close"), ("key.field", "key"), ("time.field", "window_start")];
+                stages.push(average(owned(fields))?);
+            }
+            Route::BarsOfAverage => {
+                stages.push(average(owned([("value.field", "price")]))?);
+                stages.push(bars("sma")?);
+            }
             Route::Identity => stages.push(guest("identity", Vec::new())?),
             Route::Average => stages.push(average(owned([("value.field", "price")]))?),
             Route::All => {
@@ -179,13 +204,14 @@ fn stream(case: &Case, chance: &mut Chance) -> Stream {
 fn a_lane_gives_the_same_bytes_wherever_it_is_cut() {
     let seed = super::seed();
     let mut chance = Chance::new(seed);
-    let (mut cuts, mut plans, mut rows, mut decisions) = (Cuts::default(), 0, 0, 0);
+    let (mut cuts, mut plans, mut rows, mut decisions) = (Cuts::default(), 0, [0; Route::ALL.len()], 0);
     for (number, case) in generate(seed, STREAMS).iter().enumerate() {
         let stream = stream(case, &mut chance);
-        for route in [Route::Identity, Route::Average, Route::All] {
+        for (route, rows) in Route::ALL.into_iter().zip(&mut rows) {
             let chains = || route.chain(case);
             let whole = uncut(&stream, &chains).unwrap();
-            (rows, decisions) = (rows + whole.lines.len(), decisions + whole.decisions.len());
+            *rows += whole.lines.len();
+            decisions += whole.decisions.len();
             for plan in 0..PLANS {
                 let place = || format!("seed {seed}, stream {number}, {route:?}, plan {plan}, {:?}", case.settings);
                 let pieces = cut(&stream, &chains, &mut chance, &mut cuts).with_context(place).unwrap();
@@ -196,8 +222,9 @@ fn a_lane_gives_the_same_bytes_wherever_it_is_cut() {
             }
         }
     }
-    println!("{plans} plans over {rows} rows and {decisions} decisions gave the same bytes: {cuts:?}");
-    assert!(plans >= 200 && decisions >= 100 && rows >= 10_000);
+    println!("{plans} plans over {rows:?} rows by chain and {decisions} decisions gave the same bytes: {cuts:?}");
+    assert!(plans >= 200 && decisions >= 100 && rows.iter().sum::<usize>() >= 10_000);
+    assert!(rows.iter().all(|rows| *rows >= 400), "{rows:?} rows by chain");
     let Cuts { batches, flushes, rebuilt, stopped, killed } = cuts;
     assert!([batches, flushes, rebuilt, stopped, killed].iter().all(|count| *count >= 200), "{cuts:?}");
 }

@@ -15,6 +15,8 @@ use weir::sink::timescale::copy::CopyEncoder;
 use weir::sink::timescale::types::ColumnType;
 use weir::task::lane::LaneRunner;
 use weir::task::ledger::Ledger;
+use weir::task::replay::Base;
+use weir::task::suspect::Caution;
 use weir::task::writer::Tolerance;
 use weir::transform::Chain;
 use weir_plugin_sdk::testkit::Chance;
@@ -106,6 +108,14 @@ fn table() -> Table {
         ("sma", ColumnType::Float8, "double precision"),
         ("n", ColumnType::Int8, "bigint"),
         ("sum", ColumnType::Float8, "double precision"),
+        ("window_start", ColumnType::Timestamp, "timestamp with time zone"),
+        ("key", ColumnType::Text(None), "text"),
+        ("open", ColumnType::Float8, "double precision"),
+        ("high", ColumnType::Float8, "double precision"),
+        ("low", ColumnType::Float8, "double precision"),
+        ("close", ColumnType::Float8, "double precision"),
+        ("volume", ColumnType::Int8, "bigint"),
+        ("count", ColumnType::Int8, "bigint"),
         (bind::TOPIC, ColumnType::Text(None), "text"),
         (bind::PARTITION, ColumnType::Int4, "integer"),
         (bind::OFFSET, ColumnType::Int8, "bigint"),
@@ -126,8 +136,8 @@ fn encoder(chain: &Chain) -> Result<Box<dyn Encoder>> {
     let mut table = table();
     let outputs = chain.outputs();
     let writes = |name: &str| outputs.iter().any(|field| field.path.as_str() == name);
-    let of_chain = ["sma", "n", "sum", "renamed"];
-    table.columns.retain(|column| writes(&column.name) || !of_chain.contains(&column.name.as_str()));
+    let of_records = ["$key", "ts", "price", "grade", "note", bind::TOPIC, bind::PARTITION, bind::OFFSET];
+    table.columns.retain(|column| writes(&column.name) || of_records.contains(&column.name.as_str()));
     for column in table.columns.iter_mut().filter(|column| column.name == "ts" && writes("ts")) {
         column.column_type = Some(ColumnType::Timestamp);
     }
@@ -183,7 +193,7 @@ impl<'a> Reading<'a> {
         let (claim, chain) = (committed.claim(), chains()?);
         let converter = |name| by_name(name).expect("a converter of this name");
         let decoder = Decoder::new(converter("string"), converter("json"), chain.projection(encoder.wants()))?;
-        let runner = LaneRunner::new(&claim, decoder, chain, Tolerance::All);
+        let runner = LaneRunner::new(&claim, Base::start(&claim), Caution::default(), decoder, chain, Tolerance::All);
         let at = if runner.replay_until().is_some() { 0 } else { stream.place(claim.next_offset) };
         ledger.open(claim);
         Ok(Reading { stream, chains, runner, encoder, ledger, committed, at })
@@ -194,7 +204,8 @@ impl<'a> Reading<'a> {
         let until = self.stream.len().min(self.at + records);
         let run = self.stream.run(self.at..until);
         self.at = until;
-        self.runner.process(run, &mut self.ledger, self.encoder.as_mut())?;
+        let processed = self.runner.process(run, &mut self.ledger, self.encoder.as_mut());
+        processed.map_err(|failed| anyhow::anyhow!("{failed:?}"))?;
         Ok(())
     }
 

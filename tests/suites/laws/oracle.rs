@@ -2,12 +2,12 @@
 //! guest replaced at random rows by a fresh one that goes on from a checkpoint.
 
 use anyhow::{Result, ensure};
-use weir::guest::Extent;
+use weir::state::Extent;
 use weir_plugin_sdk::testkit::Chance;
 use weir_tests::environment::repository;
 use weir_tests::sma_cases::{Case, Expected, Row, ask, generate, is_same, shares};
 
-use super::component::{Average, Store};
+use super::component::{Instance, Store};
 
 /// Cases that are compared.
 const CASES: usize = 1_800;
@@ -27,7 +27,7 @@ fn agree(found: Expected, expected: Expected) -> bool {
 struct Course<'a> {
     rows: &'a [Row],
     expected: &'a [Expected],
-    guest: Average,
+    guest: Instance,
     /// Rows that have been processed.
     at: usize,
     /// The state as of the row, and its number; none before the first checkpoint.
@@ -38,7 +38,7 @@ struct Course<'a> {
 
 impl<'a> Course<'a> {
     fn start(case: &'a Case, expected: &'a [Expected]) -> Result<Self> {
-        let guest = Average::start(case.settings.iter().cloned())?;
+        let guest = Instance::average(case.settings.iter().cloned())?;
         let store = Store::default();
         Ok(Self { rows: &case.rows, expected, guest, at: 0, store, stored_at: None, replaced: 0 })
     }
@@ -93,9 +93,9 @@ impl<'a> Course<'a> {
 }
 
 /// Gives a guest the next rows and compares its answers; returns the row that follows.
-fn compare(guest: &mut Average, rows: &[Row], expected: &[Expected], at: usize, count: usize) -> Result<usize> {
+fn compare(guest: &mut Instance, rows: &[Row], expected: &[Expected], at: usize, count: usize) -> Result<usize> {
     let next = at + count;
-    for (row, (found, expected)) in guest.process(&rows[at..next])?.into_iter().zip(&expected[at..next]).enumerate() {
+    for (row, (found, expected)) in guest.averages(&rows[at..next])?.into_iter().zip(&expected[at..next]).enumerate() {
         ensure!(agree(found, *expected), "row {} is {found:?}, not {expected:?}", at + row);
     }
     Ok(next)

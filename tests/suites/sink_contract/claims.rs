@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use weir::record::{Decision, DecisionKind, Lane, Stage};
 use weir::sink::{ClaimRequest, Claimed, Level, Sink as _};
+use weir::state::Generation;
 use weir_tests::db::Db;
 
 use super::{Ticks, claim, empty, flush, settings, sink};
 
 fn request(lane: &Lane, start: Option<i64>) -> ClaimRequest {
-    ClaimRequest { lane: lane.clone(), start, decisions: false }
+    ClaimRequest { lane: lane.clone(), start, stateful: false, generation: Generation([0; 32]) }
 }
 
 #[tokio::test]
@@ -37,7 +38,7 @@ async fn a_lane_without_position_and_start_is_told_and_not_made() -> Result<()> 
     let (known, unknown) = (Lane::new("ticks", 0), Lane::new("ticks", 1));
     let answers = sink.claim(&[request(&unknown, None), request(&known, Some(5))]).await?;
     assert_eq!(answers[0], Claimed::NoPosition(unknown.clone()));
-    assert!(matches!(&answers[1], Claimed::Held(claim) if claim.next_offset == 5));
+    assert!(matches!(&answers[1], Claimed::Held(claim, _) if claim.next_offset == 5));
     let rows = sink.positions(&[unknown, known]).await?;
     assert_eq!(rows[0], None);
     let row = rows[1].as_ref().expect("the claimed lane's row");
@@ -55,7 +56,7 @@ async fn two_workers_that_claim_the_same_lanes_in_opposite_order_take_turns() ->
     let (forth, back) = tokio::join!(first.claim(&forth), second.claim(&back));
     let epochs = |answers: Vec<Claimed>| -> BTreeSet<i64> {
         let epoch = |answer| match answer {
-            Claimed::Held(claim) => claim.epoch,
+            Claimed::Held(claim, _) => claim.epoch,
             Claimed::NoPosition(_) => 0,
         };
         answers.into_iter().map(epoch).collect()
@@ -78,11 +79,11 @@ async fn decisions_come_back_up_to_where_the_lane_stands() -> Result<()> {
     segment.decisions.clone_from(&made);
     ticks.write(segment).await.expect("a flush of decisions alone");
 
-    let ask = |decisions| ClaimRequest { decisions, ..request(&Lane::new("ticks", 0), None) };
+    let ask = |stateful| ClaimRequest { stateful, ..request(&Lane::new("ticks", 0), None) };
     let quiet = ticks.sink.claim(&[ask(false)]).await?;
-    assert!(matches!(&quiet[0], Claimed::Held(claim) if claim.decisions.is_empty()));
+    assert!(matches!(&quiet[0], Claimed::Held(claim, _) if claim.decisions.is_empty()));
     let told = ticks.sink.claim(&[ask(true)]).await?;
-    let Claimed::Held(claim) = &told[0] else { panic!("{told:?}") };
+    let Claimed::Held(claim, _) = &told[0] else { panic!("{told:?}") };
     let mut expected = made;
     expected[1].detail = "a NUL\u{fffd} in the message".to_owned();
     assert_eq!(claim.decisions, expected);
@@ -95,7 +96,7 @@ async fn a_decision_of_a_newer_weir_is_not_passed_over() -> Result<()> {
     ticks.write(empty(&ticks.lane, 0, 10)).await.expect("an advance");
     let insert = "INSERT INTO weir.decision VALUES ('ticks-sma', 'ticks', 0, 4, 'postponed', 1, '')";
     ticks.db.batch_execute(insert).await?;
-    let ask = ClaimRequest { decisions: true, ..request(&ticks.lane, None) };
+    let ask = ClaimRequest { stateful: true, ..request(&ticks.lane, None) };
     let error = ticks.sink.claim(&[ask]).await.expect_err("an unknown decision");
     assert_eq!(
         error.report(),

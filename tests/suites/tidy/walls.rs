@@ -35,7 +35,7 @@ const CRATES: [(&str, &str); 8] = [
 ];
 
 /// What computes and does nothing else: files, or folders with a `/` at the end.
-const PURE: [&str; 15] = [
+const PURE: [&str; 16] = [
     "host/src/record/",
     "host/src/state/",
     "host/src/config/",
@@ -49,6 +49,7 @@ const PURE: [&str; 15] = [
     "host/src/task/replay.rs",
     "host/src/task/writer.rs",
     "host/src/transform/chain.rs",
+    "plugins/ohlc/src/",
     "plugins/sdk/src/",
     "plugins/sma/src/",
 ];

@@ -250,6 +250,47 @@ pub const LINGER_MS: Key = Key {
     example: "5",
 };
 
+/// `checkpoint.interval.records`.
+pub const CHECKPOINT_INTERVAL_RECORDS: Key = Key {
+    name: "checkpoint.interval.records",
+    kind: Type::Long,
+    default: Default::Value("1000000"),
+    importance: Importance::Medium,
+    group: MACHINERY,
+    sink: None,
+    check: Check::Between(1, i64::MAX),
+    doc: "Records of a partition after which the state of its plugins is written as a checkpoint: the most that is \
+          replayed when the partition is taken up again.",
+    example: "250000",
+};
+
+/// `checkpoint.interval.ms`.
+pub const CHECKPOINT_INTERVAL_MS: Key = Key {
+    name: "checkpoint.interval.ms",
+    kind: Type::Long,
+    default: Default::Value("10000"),
+    importance: Importance::Medium,
+    group: MACHINERY,
+    sink: None,
+    check: Check::Between(1, i64::MAX),
+    doc: "Milliseconds after which a checkpoint is written where fewer records were read.",
+    example: "60000",
+};
+
+/// `checkpoint.store`.
+pub const CHECKPOINT_STORE: Key = Key {
+    name: "checkpoint.store",
+    kind: Type::String,
+    default: Default::Value("database"),
+    importance: Importance::Medium,
+    group: MACHINERY,
+    sink: None,
+    check: Check::OneOf(&["database", "directory"]),
+    doc: "Where checkpoints lie: in the sink's database, or below the worker's state directory (`--state`), which has \
+          to be the same for every worker that may take a partition up. What counts is told by the database in both.",
+    example: "directory",
+};
+
 /// The rows that Connect has and weir does not have yet: known, so that the error says more than "unknown".
 const fn refused(name: &'static str, group: &'static str, why: &'static str, way_out: &'static str) -> Key {
     Key {
@@ -270,8 +311,6 @@ const APPLY_ALWAYS: &str = "remove the key; each transformation then applies to 
 const NO_DEAD_LETTERS: &str = "dead-letter topics are not supported yet";
 const LOG_INSTEAD: &str =
     "remove the key; with `errors.tolerance: all` and `errors.log.enable: true` such records are skipped and logged";
-const NO_CHECKPOINTS: &str = "checkpoints are not supported yet";
-const REPLAY_INSTEAD: &str = "remove the key; state is rebuilt by replaying the topic from its stored start";
 
 pub(super) const KEYS: &[&Key] = &[
     &NAME,
@@ -297,7 +336,9 @@ pub(super) const KEYS: &[&Key] = &[
     &ERRORS_LOG_INCLUDE_MESSAGES,
     &refused("errors.deadletterqueue.*", ERRORS, NO_DEAD_LETTERS, LOG_INSTEAD),
     &LINGER_MS,
-    &refused("checkpoint.*", MACHINERY, NO_CHECKPOINTS, REPLAY_INSTEAD),
+    &CHECKPOINT_INTERVAL_RECORDS,
+    &CHECKPOINT_INTERVAL_MS,
+    &CHECKPOINT_STORE,
 ];
 
 const CONVERTERS_TAKEN: &str = "`json`, `string`, `bytes` or the class name of one of Connect's converters for these";

@@ -11,6 +11,7 @@ pub mod copy;
 pub mod decisions;
 pub mod failure;
 pub mod hypertable;
+pub mod keeper;
 pub mod locate;
 pub mod numeric;
 pub mod part;
@@ -26,13 +27,17 @@ pub mod types;
 pub mod url;
 pub mod write;
 
+use std::path::Path;
+
 use bind::Bound;
 use connect::{Backend, Connection, Connector, quote};
 use copy::CopyEncoder;
+use keeper::TimescaleKeeper;
 use position::Pipeline;
 use table::TableName;
 
-use super::{BoxFuture, ClaimRequest, Claimed, Level, Prepared, Sink, WriteError};
+use super::directory::Directory;
+use super::{BoxFuture, ClaimRequest, Claimed, Keeper, Level, Prepared, Sink, WriteError};
 use crate::config::pipeline::Timescale;
 use crate::error::{Error, Kind, Result};
 use crate::record::{Claim, Field, Flush, Lane, PositionRow, Segment};
@@ -252,6 +257,13 @@ impl Sink for TimescaleSink {
         if let Err(e) = rows::withdraw(segment, offset) {
             tracing::error!(error = %e, "cannot take a refused record out of its flush");
         }
+    }
+
+    fn keeper(&self, directory: Option<&Path>) -> Result<Option<Box<dyn Keeper>>> {
+        let connector = Connector::new(&self.settings, &self.pipeline)?;
+        let directory = directory.map(|root| Directory::new(root, &self.pipeline));
+        let schema = self.settings.schema.clone();
+        Ok(Some(Box::new(TimescaleKeeper::new(self.pipeline.clone(), schema, connector, directory))))
     }
 
     fn close(&mut self) -> BoxFuture<'_, ()> {

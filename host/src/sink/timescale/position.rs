@@ -2,16 +2,19 @@
 //!
 //! Rows are always locked in the order of topic and partition, so that two writers cannot deadlock.
 
-use futures_util::future::join4;
+use futures_util::future::{try_join3, try_join4};
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::connect::{Connection, quote};
 use super::failure;
+use super::keeper::{self, MANIFEST};
 use crate::error::{Error, Kind, Result};
 use crate::limits::DATABASE_POSITION_WAIT_MAX;
 use crate::record::{Claim, Decision, DecisionKind, Flush, Lane, PositionRow, Stage};
-use crate::sink::{ClaimRequest, Claimed};
+use crate::sink::{ClaimRequest, Claimed, History};
+use crate::state::Generation;
 
 /// How every transaction begins: a condition that waited for a lock must see what the lock's holder wrote.
 pub const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
@@ -43,56 +46,64 @@ async fn try_claim(
     let partitions: Vec<i32> = requests.iter().map(|request| request.lane.partition).collect();
     let starts: Vec<Option<i64>> = requests.iter().map(|request| request.start).collect();
     let tokens: Vec<Uuid> = requests.iter().map(|_| Uuid::new_v4()).collect();
+    let generations: Vec<&[u8]> = requests.iter().map(|request| &request.generation.0[..]).collect();
+    let stateful: Vec<bool> = requests.iter().map(|request| request.stateful).collect();
     // A new row has epoch 0, which nobody holds; the claim itself makes it 1.
     let insert = connection
         .prepare(&format!(
-            "INSERT INTO {schema}.position (pipeline, topic, partition, next_offset, start_offset, epoch, token, owner)
-             SELECT $1, r.topic COLLATE \"C\", r.partition, r.start, r.start, 0, r.token, $6
-             FROM unnest($2::text[], $3::int4[], $4::int8[], $5::uuid[]) AS r(topic, partition, start, token)
+            "INSERT INTO {schema}.position
+               (pipeline, topic, partition, next_offset, start_offset, epoch, token, owner, generation)
+             SELECT $1, r.topic COLLATE \"C\", r.partition, r.start, r.start, 0, r.token, $6, r.generation
+             FROM unnest($2::text[], $3::int4[], $4::int8[], $5::uuid[], $7::bytea[])
+               AS r(topic, partition, start, token, generation)
              WHERE r.start IS NOT NULL ORDER BY 2, 3 ON CONFLICT DO NOTHING"
         ))
         .await?;
     let lock = connection.prepare(&lock_sql(&schema)).await?;
     let take = connection
         .prepare(&format!(
-            "UPDATE {schema}.position p SET epoch = p.epoch + 1, token = r.token, owner = $5, claimed_at = now()
-             FROM unnest($2::text[], $3::int4[], $4::uuid[]) AS r(topic, partition, token)
+            "UPDATE {schema}.position p SET epoch = p.epoch + 1, token = r.token, owner = $5, claimed_at = now(),
+               generation = CASE WHEN r.stateful THEN p.generation ELSE r.generation END
+             FROM unnest($2::text[], $3::int4[], $4::uuid[], $6::bytea[], $7::bool[])
+               AS r(topic, partition, token, generation, stateful)
              WHERE p.pipeline = $1 AND p.topic = r.topic AND p.partition = r.partition
-             RETURNING p.topic, p.partition, p.epoch, p.token, p.next_offset, p.start_offset, p.records_in, p.rows_out"
+             RETURNING p.topic, p.partition, p.epoch, p.token, p.next_offset, p.start_offset, p.records_in, p.rows_out,
+               p.generation"
         ))
         .await?;
     let client = &connection.client;
     // Awaited alone: what follows a BEGIN that failed would commit by itself.
     client.batch_execute(BEGIN).await?;
-    let (inserted, locked, taken, decisions) = join4(
-        client.execute(&insert, &[&of.name, &topics, &partitions, &starts, &tokens, &of.owner]),
-        client.query(&lock, &[&of.name, &topics, &partitions]),
-        client.query(&take, &[&of.name, &topics, &partitions, &tokens, &of.owner]),
-        read_decisions(connection, of, requests),
+    let named: [&(dyn ToSql + Sync); 3] = [&of.name, &topics, &partitions];
+    let [name, topics, partitions] = named;
+    let (_, _, rows, (decisions, manifests)) = try_join4(
+        client.execute(&insert, &[name, topics, partitions, &starts, &tokens, &of.owner, &generations]),
+        client.query(&lock, &named),
+        client.query(&take, &[name, topics, partitions, &tokens, &of.owner, &generations, &stateful]),
+        read_history(connection, of, requests),
     )
-    .await;
-    inserted?;
-    locked?;
-    let (rows, decisions) = (taken?, decisions?);
-    let claimed: Result<Vec<Claimed>> = requests.iter().map(|request| held(request, &rows, &decisions)).collect();
+    .await?;
+    let claimed: Result<Vec<Claimed>> =
+        requests.iter().map(|request| held(request, &rows, &decisions, &manifests)).collect();
     client.batch_execute(if claimed.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
     Ok(claimed)
 }
 
-/// The decisions of the lanes that ask for them, between their start and where they stand.
-async fn read_decisions(
+/// Of the lanes with state: the decisions between their start and where they stand, and the manifests. Manifests beyond
+/// where they stand are of a history that the database has lost, and go.
+async fn read_history(
     connection: &Connection,
     of: Pipeline<'_>,
     requests: &[ClaimRequest],
-) -> Result<Vec<Row>, tokio_postgres::Error> {
-    let asking: Vec<&Lane> = requests.iter().filter(|request| request.decisions).map(|request| &request.lane).collect();
+) -> Result<(Vec<Row>, Vec<Row>), tokio_postgres::Error> {
+    let asking: Vec<&Lane> = requests.iter().filter(|request| request.stateful).map(|request| &request.lane).collect();
     if asking.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Default::default());
     }
     let topics: Vec<&str> = asking.iter().map(|lane| &*lane.topic).collect();
     let partitions: Vec<i32> = asking.iter().map(|lane| lane.partition).collect();
     let schema = quote(of.schema);
-    let sql = format!(
+    let decisions = format!(
         "SELECT d.topic, d.partition, d.at_offset, d.kind, d.stage, d.detail
          FROM unnest($2::text[], $3::int4[]) AS r(topic, partition)
          JOIN {schema}.position p ON p.pipeline = $1 AND p.topic = r.topic AND p.partition = r.partition
@@ -100,17 +111,40 @@ async fn read_decisions(
            AND d.at_offset >= p.start_offset AND d.at_offset < p.next_offset
          ORDER BY d.topic, d.partition, d.at_offset"
     );
-    connection.client.query(&sql, &[&of.name, &topics, &partitions]).await
+    let lost = format!(
+        "DELETE FROM {schema}.checkpoint c USING {schema}.position p, unnest($2::text[], $3::int4[]) AS r(topic, partition)
+         WHERE p.pipeline = $1 AND p.topic = r.topic AND p.partition = r.partition
+           AND c.pipeline = $1 AND c.topic = r.topic AND c.partition = r.partition AND c.at_offset > p.next_offset"
+    );
+    let manifests = format!(
+        "SELECT {MANIFEST} FROM unnest($2::text[], $3::int4[]) AS r(topic, partition)
+         JOIN {schema}.checkpoint c ON c.pipeline = $1 AND c.topic = r.topic AND c.partition = r.partition
+         ORDER BY c.at_offset DESC, c.taken_at DESC"
+    );
+    let (client, named): (_, [&(dyn ToSql + Sync); 3]) = (&connection.client, [&of.name, &topics, &partitions]);
+    let (decisions, _, manifests) =
+        try_join3(client.query(&decisions, &named), client.execute(&lost, &named), client.query(&manifests, &named))
+            .await?;
+    Ok((decisions, manifests))
 }
 
 /// The claim that answers a request.
-fn held(request: &ClaimRequest, rows: &[Row], decisions: &[Row]) -> Result<Claimed> {
+fn held(request: &ClaimRequest, rows: &[Row], decisions: &[Row], manifests: &[Row]) -> Result<Claimed> {
     let lane = &request.lane;
     let mine = |row: &&Row| row.get::<_, &str>(0) == &*lane.topic && row.get::<_, i32>(1) == lane.partition;
     let Some(row) = rows.iter().find(mine) else {
         return Ok(Claimed::NoPosition(lane.clone()));
     };
-    Ok(Claimed::Held(Claim {
+    let mut checkpoints = Vec::new();
+    for manifest in manifests.iter().filter(mine).map(keeper::manifest) {
+        match manifest {
+            Ok(manifest) => checkpoints.push(manifest),
+            // One that cannot be read is as good as none: an older one, or the lane's start, takes its place.
+            Err(error) => tracing::warn!(%lane, %error, "a checkpoint is passed over"),
+        }
+    }
+    let generation = row.get::<_, Option<&[u8]>>(8).and_then(|bytes| bytes.try_into().ok()).map(Generation);
+    let claim = Claim {
         lane: lane.clone(),
         epoch: row.get(2),
         token: row.get(3),
@@ -119,7 +153,8 @@ fn held(request: &ClaimRequest, rows: &[Row], decisions: &[Row]) -> Result<Claim
         records: row.get::<_, i64>(6) as u64,
         rows: row.get::<_, i64>(7) as u64,
         decisions: decisions.iter().filter(mine).map(|row| decision(lane, row)).collect::<Result<_>>()?,
-    }))
+    };
+    Ok(Claimed::Held(claim, History { generation, checkpoints }))
 }
 
 fn decision(lane: &Lane, row: &Row) -> Result<Decision> {

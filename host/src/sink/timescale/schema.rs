@@ -22,7 +22,10 @@ struct Migration {
 }
 
 /// All steps, in order; none is ever changed.
-const MIGRATIONS: &[Migration] = &[Migration { version: 1, min_reader: 1, sql: include_str!("sql/1.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, min_reader: 1, sql: include_str!("sql/1.sql") },
+    Migration { version: 2, min_reader: 1, sql: include_str!("sql/2.sql") },
+];
 /// The function that moves positions. A changed signature gets a new name, so that old workers keep theirs.
 const ADVANCE: &str = include_str!("sql/advance.sql");
 /// Its signature, as `to_regprocedure` reads it.

@@ -40,9 +40,11 @@ pub(super) fn plan(plan: &Plan) -> transform::Plan {
             Carry::None => transform::Carry::None,
             Carry::These(paths) => transform::Carry::These(paths.clone()),
         },
-        event_time: plan
-            .event_time_source()
-            .map(|source| transform::EventTime { path: source.path.clone(), lateness: source.lateness_us }),
+        event_time: plan.event_time_source().map(|source| transform::EventTime {
+            path: source.path.clone(),
+            lateness: source.lateness_us,
+            future_max: source.future_max_us,
+        }),
         tombstones: plan.takes_tombstones(),
     }
 }

@@ -248,7 +248,7 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
     /// Makes the record of a key that is new (`found` is none) or past its time.
     #[cold]
     #[inline(never)]
-    fn renew(&mut self, found: Option<u32>, words: KeyWords, key: Option<&[u8]>) -> Result<u32, Full> {
+    pub(super) fn renew(&mut self, found: Option<u32>, words: KeyWords, key: Option<&[u8]>) -> Result<u32, Full> {
         if let Some(number) = found {
             self.forget(number);
         }
@@ -282,6 +282,30 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
         let records = &self.records;
         self.index.insert(words.hash(), number, |number| records.get(number).map_or(0, |record| record.key().hash()));
         Some(number)
+    }
+
+    /// Takes a record out like [`forget`](Self::forget) and hands its value over.
+    pub(super) fn take(&mut self, number: u32) -> Option<V> {
+        if self.dirt.take_pending(number) {
+            self.put_record_aside(number);
+        }
+        let value = self.records.get_mut(number).map(|record| std::mem::take(&mut record.value));
+        self.forget(number);
+        value
+    }
+
+    /// The bytes of a record's key; none for the record without a key.
+    pub(super) fn key_bytes(&self, number: u32) -> Vec<u8> {
+        let key = self.records.get(number).map(Record::key).unwrap_or_default();
+        match key.place() {
+            Some(place) => self.long_keys.get(place).map(|key| key.to_vec()).unwrap_or_default(),
+            None if key.is_none() => Vec::new(),
+            None => {
+                let mut bytes = Vec::with_capacity(16);
+                key.write_short(&mut bytes);
+                bytes
+            }
+        }
     }
 
     /// Takes a record out, with its slots, and tells checkpoints.
@@ -327,7 +351,7 @@ impl<V: Stored + Default, const W: usize> Windows<V, W> {
     /// Writes a record aside for the running checkpoint.
     #[cold]
     #[inline(never)]
-    fn put_record_aside(&mut self, number: u32) {
+    pub(super) fn put_record_aside(&mut self, number: u32) {
         if let Some((key, value)) = self.record_entry(number) {
             self.outbox.put_aside(&key, &value);
         }

@@ -17,8 +17,10 @@ pub struct Kit<P> {
 pub(super) struct Position {
     /// The number of the next record, counted from 0: its `$offset`.
     pub(super) offset: usize,
-    /// The newest event time less the lateness, in µs.
+    /// The newest event time less the lateness, or what it was advanced to, in µs.
     pub(super) watermark_us: Option<i64>,
+    /// The newest event time, in µs.
+    newest_us: Option<i64>,
 }
 
 /// What records became.
@@ -55,8 +57,10 @@ impl<P: Plugin> Kit<P> {
         let mut inputs: Vec<OutputColumn> = plan.inputs().iter().map(OutputColumn::new).collect();
         for record in records {
             let offset = self.position.offset;
-            match self.row(&plan, record) {
+            let given = self.row(&plan, record).and_then(|values| self.position.judge(&plan, record).map(|()| values));
+            match given {
                 Ok(values) => {
+                    self.position.pass(&plan, record);
                     for (input, value) in inputs.iter_mut().zip(&values) {
                         input.set(offsets.len(), value.value())?;
                     }
@@ -64,7 +68,7 @@ impl<P: Plugin> Kit<P> {
                 }
                 Err(message) => outcome.rejected.push(RowError { row: offset as u32, code: CODE_COLUMN, message }),
             }
-            self.position.pass(&plan, record);
+            self.position.offset += 1;
         }
         if !offsets.is_empty() {
             let columns: Vec<Column<'_>> = inputs.iter().map(OutputColumn::column).collect();
@@ -105,15 +109,29 @@ impl<P: Plugin> Kit<P> {
 }
 
 impl Position {
-    /// Moves past a record.
+    /// Moves the watermark past a record that the plugin is given.
     fn pass(&mut self, plan: &Plan, record: &Record) {
-        self.offset += 1;
         if let Some(source) = plan.event_time_source()
             && let Datum::Int64(time_us) = record.get(&source.path)
         {
-            let lateness_us = i64::try_from(source.lateness_us).unwrap_or(i64::MAX);
-            self.watermark_us = self.watermark_us.max(Some(time_us.saturating_sub(lateness_us)));
+            self.newest_us = self.newest_us.max(Some(*time_us));
+            self.watermark_us = self.watermark_us.max(Some(time_us.saturating_sub_unsigned(source.lateness_us)));
         }
+    }
+
+    /// Whether the record's event time is as near as the plan wants it, or why the host would reject it.
+    fn judge(&self, plan: &Plan, record: &Record) -> Result<(), String> {
+        if let Some(source) = plan.event_time_source()
+            && let (Datum::Int64(time_us), Some(newest_us)) = (record.get(&source.path), self.newest_us)
+            && let Some(future_max_us) = source.future_max_us
+            && *time_us > newest_us
+            && time_us.abs_diff(newest_us) > future_max_us
+        {
+            return Err(format!(
+                "Event time {time_us} is more than {future_max_us} µs ahead of {newest_us}, the newest before it."
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -23,7 +23,8 @@ impl Plugin for Echo {
             .output("at", Kind::Timestamp)
             .output("offset", Kind::Int64)
             .output("watermark", Kind::Int64)
-            .event_time("at", 10);
+            .event_time("at", 10)
+            .future_max(1_000);
         Ok((Self, plan))
     }
 
@@ -51,6 +52,22 @@ fn the_watermark_before_a_row_runs_behind_the_newest_event_time() {
     assert_eq!(watermarks, expected.iter().collect::<Vec<_>>());
     assert_eq!(outcome.origins, [0, 1, 2, 3, 4]);
     assert_eq!(outcome.rows[4].get("offset"), &Datum::Int64(4));
+}
+
+#[test]
+fn a_record_that_the_plugin_is_not_given_leaves_no_trace_in_the_watermark() {
+    let records = [
+        record! { "price": 1, "at": 100 },
+        record! { "at": 900 },               // no price
+        record! { "price": 1, "at": 1_101 }, // 1 001 ahead
+        record! { "price": 1, "at": 1_100 },
+        record! { "price": 1, "at": 0 },
+    ];
+    let outcome = Kit::<Echo>::new(&[]).unwrap().process(&records).unwrap();
+    let watermarks: Vec<&Datum> = outcome.rows.iter().map(|row| row.get("watermark")).collect();
+    assert_eq!(watermarks, [&Datum::Null, &Datum::Int64(90), &Datum::Int64(1_090)]);
+    assert_eq!(outcome.rejected.iter().map(|error| error.row).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(outcome.rejected[1].message, "Event time 1101 is more than 1000 µs ahead of 100, the newest before it.");
 }
 
 #[test]

@@ -9,9 +9,9 @@
 )]
 
 use super::Sum;
+use crate::state::{Reader, Stored};
 use proptest::prelude::*;
 use std::collections::VecDeque;
-use weir_plugin_sdk::state::{Reader, Stored};
 
 const PLACES: usize = 2_300;
 

@@ -4,7 +4,7 @@
 //! `n u8` and its n lowest 64-bit limbs, of which the last one tells the sign.
 
 use super::{NO_GRID, Rare, Sum, Wide};
-use weir_plugin_sdk::state::{Reader, Stored};
+use crate::state::{Reader, Stored};
 
 const FLAG_RARE: u8 = 1;
 const FLAG_WIDE: u8 = 2;

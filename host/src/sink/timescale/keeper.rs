@@ -1,0 +1,262 @@
+//! Checkpoints of a pipeline: chunks in the database or in a directory, and the manifests that make them count.
+//!
+//! On a connection of its own, so that the writing of a large checkpoint does not hold up flushes.
+
+use std::sync::Arc;
+
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::connect::{Connection, Connector, quote};
+use super::position::BEGIN;
+use super::{failure, schema};
+use crate::error::{Error, Kind, Result};
+use crate::limits::CHECKPOINTS_KEPT;
+use crate::record::{Claim, Lane};
+use crate::sink::directory::{Directory, missing};
+use crate::sink::{BoxFuture, Keeper};
+use crate::state::{ChunkId, Generation, Manifest};
+
+/// The columns of a manifest, as [`manifest`] reads them, after topic and partition.
+pub const MANIFEST: &str = "c.topic, c.partition, c.id, c.at_offset, c.generation, c.records_in, c.rows_out, c.content";
+
+/// A pipeline's checkpoints.
+#[derive(Debug)]
+pub struct TimescaleKeeper {
+    pipeline: String,
+    schema: String,
+    connector: Connector,
+    connection: Option<Connection>,
+    /// Where chunks lie; None = in the database.
+    directory: Option<Arc<Directory>>,
+}
+
+impl TimescaleKeeper {
+    /// Opens nothing yet.
+    pub fn new(pipeline: String, schema: String, connector: Connector, directory: Option<Directory>) -> Self {
+        TimescaleKeeper { pipeline, schema, connector, connection: None, directory: directory.map(Arc::new) }
+    }
+
+    /// The connection, opened where needed. A failure leaves none behind.
+    async fn take(&mut self) -> Result<Connection> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => {
+                let mut connection = self.connector.open().await?;
+                schema::ensure(&mut connection, &self.schema).await?;
+                Ok(connection)
+            }
+        }
+    }
+
+    async fn put_row(&mut self, lane: &Lane, id: ChunkId, bytes: &[u8]) -> Result<()> {
+        let mut connection = self.take().await?;
+        let sql = format!(
+            "INSERT INTO {}.checkpoint_chunk (checkpoint, number, pipeline, topic, partition, data)
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+            quote(&self.schema)
+        );
+        let written: Result<u64, tokio_postgres::Error> = async {
+            let insert = connection.prepare(&sql).await?;
+            let number = id.number as i32;
+            let row: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+                [&id.checkpoint, &number, &self.pipeline, &&*lane.topic, &lane.partition, &bytes];
+            connection.client.execute(&insert, &row).await
+        }
+        .await;
+        written.map_err(|e| failure::error(format!("store a chunk of the checkpoint of {lane}"), &e))?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    async fn get_row(&mut self, id: ChunkId) -> Result<Vec<u8>> {
+        let connection = self.take().await?;
+        let sql =
+            format!("SELECT data FROM {}.checkpoint_chunk WHERE checkpoint = $1 AND number = $2", quote(&self.schema));
+        let row = connection.client.query_opt(&sql, &[&id.checkpoint, &(id.number as i32)]).await;
+        let row = row.map_err(|e| failure::error("read a chunk of a checkpoint", &e))?;
+        self.connection = Some(connection);
+        row.map(|row| row.get(0)).ok_or_else(|| missing(&format!("{}/{}", id.checkpoint, id.number)))
+    }
+
+    async fn count_once(&mut self, claim: &Claim, manifest: &Manifest) -> Result<bool> {
+        let connection = self.take().await?;
+        let of = Counting { pipeline: &self.pipeline, schema: &quote(&self.schema), claim, manifest };
+        let counted = of.run(&connection).await;
+        let Some(kept) = counted.map_err(|e| failure::error(format!("count a checkpoint of {}", claim.lane), &e))?
+        else {
+            self.connection = Some(connection);
+            return Ok(false);
+        };
+        self.connection = Some(connection);
+        if let Some(directory) = self.directory.clone() {
+            let lane = claim.lane.clone();
+            let pruned = blocking(move || directory.prune(&lane, &kept)).await;
+            if let Err(error) = pruned {
+                tracing::warn!(lane = %claim.lane, %error, "old checkpoints are left in their directory");
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Keeper for TimescaleKeeper {
+    fn put<'a>(&'a mut self, lane: &'a Lane, id: ChunkId, bytes: Vec<u8>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            match self.directory.clone() {
+                Some(directory) => {
+                    let lane = lane.clone();
+                    blocking(move || directory.put(&lane, id, &bytes)).await
+                }
+                None => self.put_row(lane, id, &bytes).await,
+            }
+        })
+    }
+
+    fn get<'a>(&'a mut self, lane: &'a Lane, id: ChunkId) -> BoxFuture<'a, Result<Vec<u8>>> {
+        Box::pin(async move {
+            match self.directory.clone() {
+                Some(directory) => {
+                    let lane = lane.clone();
+                    blocking(move || directory.get(&lane, id)).await
+                }
+                None => self.get_row(id).await,
+            }
+        })
+    }
+
+    fn count<'a>(&'a mut self, claim: &'a Claim, manifest: &'a Manifest) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(self.count_once(claim, manifest))
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if let Some(connection) = self.connection.take() {
+                connection.close().await;
+            }
+        })
+    }
+}
+
+/// Runs what blocks on a thread for such.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| Error::caused(Kind::Internal, "work with a directory of checkpoints", e))?
+}
+
+/// The writing of one manifest.
+struct Counting<'a> {
+    pipeline: &'a str,
+    /// Quoted.
+    schema: &'a str,
+    claim: &'a Claim,
+    manifest: &'a Manifest,
+}
+
+impl Counting<'_> {
+    /// Writes the manifest where the claim still holds the lane and has passed the manifest's offset, and removes what
+    /// is too old. Returns the checkpoints whose chunks are still needed; None = it does not count.
+    async fn run(&self, connection: &Connection) -> Result<Option<Vec<Uuid>>, tokio_postgres::Error> {
+        let client = &connection.client;
+        client.batch_execute(BEGIN).await?;
+        if !self.is_held(connection).await? {
+            client.batch_execute("ROLLBACK").await?;
+            return Ok(None);
+        }
+        self.insert(connection).await?;
+        let kept = self.prune(connection).await?;
+        client.batch_execute("COMMIT").await?;
+        Ok(Some(kept))
+    }
+
+    /// Locks the position, so that no other claim can come between the look and the manifest.
+    async fn is_held(&self, connection: &Connection) -> Result<bool, tokio_postgres::Error> {
+        let sql = format!(
+            "SELECT 1 FROM {}.position p WHERE p.pipeline = $1 AND p.topic = $2 AND p.partition = $3
+               AND p.epoch = $4 AND p.token = $5 AND p.next_offset >= $6 FOR UPDATE",
+            self.schema
+        );
+        let Claim { lane, epoch, token, .. } = self.claim;
+        let row = (connection.client)
+            .query_opt(&sql, &[&self.pipeline, &&*lane.topic, &lane.partition, epoch, token, &self.manifest.at])
+            .await?;
+        Ok(row.is_some())
+    }
+
+    async fn insert(&self, connection: &Connection) -> Result<(), tokio_postgres::Error> {
+        let Manifest { id, at, generation, records, rows, content } = self.manifest;
+        let sql = format!(
+            "INSERT INTO {0}.checkpoint
+               (id, pipeline, topic, partition, at_offset, epoch, generation, records_in, rows_out, bytes, content)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
+            self.schema
+        );
+        let lane = &self.claim.lane;
+        let content = serde_json::to_string(content).unwrap_or_default();
+        let (records, rows, bytes) = (*records as i64, *rows as i64, self.manifest.bytes() as i64);
+        let row: [&(dyn tokio_postgres::types::ToSql + Sync); 11] = [
+            id,
+            &self.pipeline,
+            &&*lane.topic,
+            &lane.partition,
+            at,
+            &self.claim.epoch,
+            &&generation.0[..],
+            &records,
+            &rows,
+            &bytes,
+            &content,
+        ];
+        connection.client.execute(&sql, &row).await?;
+        let speak = format!(
+            "UPDATE {}.position SET generation = $4 WHERE pipeline = $1 AND topic = $2 AND partition = $3
+               AND generation IS DISTINCT FROM $4",
+            self.schema
+        );
+        connection
+            .client
+            .execute(&speak, &[&self.pipeline, &&*lane.topic, &lane.partition, &&generation.0[..]])
+            .await?;
+        Ok(())
+    }
+
+    /// Removes manifests beyond the newest, and the chunks that none of the rest needs.
+    async fn prune(&self, connection: &Connection) -> Result<Vec<Uuid>, tokio_postgres::Error> {
+        let lane = &self.claim.lane;
+        let old = format!(
+            "DELETE FROM {0}.checkpoint WHERE id IN (SELECT c.id FROM {0}.checkpoint c
+               WHERE c.pipeline = $1 AND c.topic = $2 AND c.partition = $3
+               ORDER BY c.at_offset DESC, c.taken_at DESC OFFSET {CHECKPOINTS_KEPT})",
+            self.schema
+        );
+        connection.client.execute(&old, &[&self.pipeline, &&*lane.topic, &lane.partition]).await?;
+        let rest = format!(
+            "SELECT {MANIFEST} FROM {}.checkpoint c WHERE c.pipeline = $1 AND c.topic = $2 AND c.partition = $3",
+            self.schema
+        );
+        let rest = connection.client.query(&rest, &[&self.pipeline, &&*lane.topic, &lane.partition]).await?;
+        let manifests = rest.iter().filter_map(|row| manifest(row).ok());
+        let kept: Vec<Uuid> =
+            manifests.flat_map(|manifest| manifest.content.layers).map(|layer| layer.checkpoint).collect();
+        let chunks = format!(
+            "DELETE FROM {}.checkpoint_chunk WHERE pipeline = $1 AND topic = $2 AND partition = $3
+               AND checkpoint <> ALL ($4)",
+            self.schema
+        );
+        connection.client.execute(&chunks, &[&self.pipeline, &&*lane.topic, &lane.partition, &kept]).await?;
+        Ok(kept)
+    }
+}
+
+/// A manifest as it is stored, from the columns [`MANIFEST`].
+pub fn manifest(row: &Row) -> Result<Manifest> {
+    let id: Uuid = row.get(2);
+    let generation: Option<[u8; 32]> = row.get::<_, &[u8]>(4).try_into().ok();
+    let generation = generation.map(Generation).ok_or_else(|| {
+        Error::new(Kind::CheckpointUnusable, format!("the manifest of checkpoint {id} has no generation"))
+    })?;
+    let content = serde_json::from_str(row.get(7))
+        .map_err(|e| Error::caused(Kind::CheckpointUnusable, format!("read the manifest of checkpoint {id}"), e))?;
+    let count = |at: usize| row.get::<_, i64>(at) as u64;
+    Ok(Manifest { id, at: row.get(3), generation, records: count(5), rows: count(6), content })
+}

@@ -1,0 +1,148 @@
+//! When a lane's checkpoints begin and when they count: the course of one lane, from its claim until it is given up.
+//! Pure.
+//!
+//! A checkpoint at S counts only by its manifest, and that is written only after the same claim has committed
+//! everything below S. So a checkpoint never holds more than the sink does, and one whose claim was lost never counts.
+
+use super::planted::{Bug, is_on};
+use crate::record::Claim;
+use crate::sink::History;
+use crate::state::{Generation, Manifest};
+
+/// How soon a checkpoint that the lane waits for is tried again.
+const RETRY_MS: u64 = 1_000;
+
+/// How often checkpoints are taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Interval {
+    /// After so many records.
+    pub records: u64,
+    /// After so many milliseconds, where at least one record was read.
+    pub ms: u64,
+}
+
+/// The checkpoints of one lane under one claim.
+#[derive(Debug)]
+pub struct Course {
+    /// The claim's epoch.
+    pub epoch: i64,
+    stage: Stage,
+    /// The offset of the last checkpoint, or where the claim began: what the next has to be beyond.
+    last_at: i64,
+    last_ms: u64,
+    /// The lane's first checkpoint is at its next offset, and nothing is written before it counts: a chain that did not
+    /// write the last rows takes over there.
+    cutover: bool,
+    caught_up: bool,
+    /// When a failed checkpoint may be tried again.
+    again_ms: u64,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Idle,
+    /// Frozen; its chunks are on their way.
+    Writing,
+    /// Its chunks are durable.
+    Stored(Manifest),
+    /// Its manifest is on its way.
+    Counting {
+        at: i64,
+    },
+}
+
+impl Course {
+    /// The course of a lane that was claimed just now, for a chain of this generation.
+    pub fn new(claim: &Claim, history: &History, generation: Generation, now_ms: u64) -> Self {
+        let cutover = history.generation.is_some_and(|spoke| spoke != generation);
+        Course {
+            epoch: claim.epoch,
+            stage: Stage::Idle,
+            last_at: claim.next_offset,
+            last_ms: now_ms,
+            cutover,
+            caught_up: false,
+            again_ms: 0,
+        }
+    }
+
+    /// Whether rows may leave the lane.
+    pub fn may_speak(&self) -> bool {
+        !self.cutover
+    }
+
+    /// Whether a checkpoint is frozen or being written.
+    pub fn is_under_way(&self) -> bool {
+        !matches!(self.stage, Stage::Idle)
+    }
+
+    /// Whether the guests hand out entries.
+    pub fn is_writing(&self) -> bool {
+        matches!(self.stage, Stage::Writing)
+    }
+
+    /// The lane's state is that of its next offset.
+    pub fn caught_up(&mut self) {
+        self.caught_up = true;
+    }
+
+    /// Whether a checkpoint begins now. `last_call`: the task ends.
+    pub fn is_due(&self, processed: i64, interval: Interval, now_ms: u64, last_call: bool) -> bool {
+        if self.is_under_way() || now_ms < self.again_ms {
+            return false;
+        }
+        if self.cutover {
+            return self.caught_up;
+        }
+        let waited = now_ms.saturating_sub(self.last_ms);
+        // Only what was processed under this claim moves the offset beyond it, so a lane that replays is never due.
+        let read = processed.saturating_sub(self.last_at);
+        read > 0 && (last_call || read as u64 >= interval.records || waited >= interval.ms)
+    }
+
+    /// A checkpoint has begun.
+    pub fn frozen(&mut self) {
+        self.stage = Stage::Writing;
+    }
+
+    /// Its chunks are durable.
+    pub fn stored(&mut self, manifest: Manifest) {
+        if self.is_writing() {
+            self.stage = Stage::Stored(manifest);
+        }
+    }
+
+    /// The manifest that may be written now that everything below `committed` is.
+    pub fn countable(&mut self, committed: i64) -> Option<Manifest> {
+        match std::mem::replace(&mut self.stage, Stage::Idle) {
+            Stage::Stored(manifest) if manifest.at <= committed || is_on(Bug::CountBeforeCommit) => {
+                self.stage = Stage::Counting { at: manifest.at };
+                Some(manifest)
+            }
+            stage => {
+                self.stage = stage;
+                None
+            }
+        }
+    }
+
+    /// The manifest was written, or not. Returns whether the checkpoint counts.
+    pub fn counted(&mut self, counted: bool, now_ms: u64) -> bool {
+        let Stage::Counting { at } = self.stage else { return false };
+        (self.stage, self.last_ms) = (Stage::Idle, now_ms);
+        if counted {
+            (self.last_at, self.cutover) = (at, false);
+        } else {
+            self.again_ms = now_ms + RETRY_MS;
+        }
+        counted
+    }
+
+    /// The checkpoint came to nothing. `processed`: the next one has to be beyond, where the task ends.
+    pub fn failed(&mut self, processed: i64, now_ms: u64, last_call: bool) {
+        (self.stage, self.again_ms) = (Stage::Idle, now_ms + RETRY_MS);
+        if last_call {
+            self.last_at = processed;
+        }
+    }
+}
