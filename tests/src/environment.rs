@@ -33,15 +33,23 @@ pub fn variable(name: &str) -> Result<String> {
     })
 }
 
+/// The whole number that a variable sets, or else this one.
+///
+/// # Errors
+/// When the variable is no whole number.
+pub fn number(name: &str, otherwise: u64) -> Result<u64> {
+    match env::var(name) {
+        Ok(text) => text.parse().with_context(|| format!("{name} is {text}, which is no whole number")),
+        Err(_) => Ok(otherwise),
+    }
+}
+
 /// The seed of a run, printed: `WEIR_SEED`, or else this one.
 ///
 /// # Errors
 /// When the variable is no whole number.
 pub fn seed(otherwise: u64) -> Result<u64> {
-    let seed = match env::var("WEIR_SEED") {
-        Ok(seed) => seed.parse().with_context(|| format!("WEIR_SEED is {seed}, which is no whole number"))?,
-        Err(_) => otherwise,
-    };
+    let seed = number("WEIR_SEED", otherwise)?;
     println!("seed {seed} (set WEIR_SEED to change it)");
     Ok(seed)
 }

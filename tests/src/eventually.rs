@@ -1,9 +1,11 @@
-//! Waiting for what another process does: look again until it holds or the time is up. Nothing else in the suites waits.
+//! Waiting for what another process does: look again until it holds or the time is up. Nothing else in the suites waits,
+//! but for instants that are drawn by seed.
 
+use std::future::pending;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout_at};
 
 /// Time between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
@@ -27,4 +29,9 @@ pub async fn eventually<T>(what: &str, limit: Duration, mut look: impl AsyncFnMu
             Err(_) => {}
         }
     }
+}
+
+/// Waits for an instant: for what is to happen at any time, such as a kill, and not for what takes some time.
+pub async fn reached(instant: Instant) {
+    timeout_at(instant.into(), pending::<()>()).await.unwrap_or_default();
 }

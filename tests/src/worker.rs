@@ -256,9 +256,9 @@ impl Worker {
         self.ended().await
     }
 
-    /// Kills it and waits for its end.
-    pub async fn kill(self) -> Result<Ended> {
-        self.signal("KILL")?;
+    /// Kills it at once, with no other process between, and waits for its end.
+    pub async fn kill(mut self) -> Result<Ended> {
+        self.process.child.kill()?;
         self.ended().await
     }
 

@@ -206,7 +206,7 @@ fn compare(expected: &[Row], found: &[Row], seed: u64) -> Result<()> {
 }
 
 /// A number drawn by seed and place: SplitMix64 (Steele, Lea, Flood 2014).
-fn drawn(seed: u64, place: u64) -> u64 {
+pub fn drawn(seed: u64, place: u64) -> u64 {
     let mixed = seed.wrapping_add(place.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);

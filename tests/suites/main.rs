@@ -11,6 +11,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests live in real time")]
 
 mod absent;
+mod crash;
 mod errors;
 mod examples;
 mod faults;
