@@ -32,9 +32,8 @@ const KILLED_WITHIN: Duration = Duration::from_millis(700);
 const OPEN_PERCENT_MIN: usize = 30;
 /// Rounds from which shares of them mean anything.
 const ROUNDS_FOR_SHARES: usize = 10;
-/// Lines of the pipeline that say how often it takes checkpoints and where they lie; without any it reads from the
-/// start of the log each time.
-const CHECKPOINTS: &str = "";
+/// Lines of the pipeline that say how often it takes checkpoints and where they lie.
+const CHECKPOINTS: &str = "checkpoint.interval.ms: 100\n";
 
 /// A course of kills under way.
 struct Course {

@@ -149,6 +149,8 @@ struct Held {
     lane: Lane,
     /// The first offset that has not been read yet.
     unread: i64,
+    /// The first record that has been read since the lane was last positioned.
+    first: Option<i64>,
     reading: Reading,
 }
 
@@ -160,6 +162,26 @@ enum Reading {
     Seeking,
     /// Stopped, but still ours: the client keeps it assigned and pauses it.
     Paused,
+}
+
+impl Held {
+    /// The part of a run that has not been read before; notes how far the lane has been read. A client that is assigned
+    /// and sought in quick turns may hand out records twice: they are read once. Records before the first that was read
+    /// can only mean that it skipped some, which nothing here can mend.
+    fn take(&mut self, run: Origin) -> std::result::Result<Option<Origin>, ReadError> {
+        let Some(&begins) = run.offsets.first() else { return Ok(None) };
+        let first = *self.first.get_or_insert(begins);
+        if begins < first {
+            let message = format!("offset {begins} of {} came after offset {first}", self.lane);
+            return Err(ReadError { lane: Some(self.lane.clone()), error: Error::new(Kind::Internal, message) });
+        }
+        let known = run.offsets.partition_point(|&offset| offset < self.unread);
+        if known > 0 {
+            tracing::warn!(lane = %self.lane, records = known, from = begins, unread = self.unread, "records came twice");
+        }
+        self.unread = self.unread.max(run.next_offset);
+        Ok((known < run.len()).then(|| if known == 0 { run } else { run.slice(known..run.len()) }))
+    }
 }
 
 /// The shared client, with a `Debug` that does not recurse into the library.
@@ -248,12 +270,12 @@ impl Consumer {
         if let Some(held) = self.lanes.iter_mut().find(|held| held.lane == *lane) {
             // To unassign it and assign it anew would let the end of the old assignment undo the new one's
             // forwarding to our queue.
-            (held.unread, held.reading) = (offset, Reading::Seeking);
+            (held.unread, held.first, held.reading) = (offset, None, Reading::Seeking);
             self.seek();
             return Ok(());
         }
         self.queue.forward(lane);
-        let held = Held { lane: lane.clone(), unread: offset, reading: Reading::On };
+        let held = Held { lane: lane.clone(), unread: offset, first: None, reading: Reading::On };
         self.lanes.push(held.clone());
         self.assign(held).map_err(|e| failure(format!("start reading {lane} at offset {offset}"), e))
     }
@@ -316,15 +338,17 @@ impl Consumer {
     /// Takes up to `rows_max` records that are there already, in runs of one lane each.
     pub fn read(&mut self, rows_max: usize) -> (Vec<Origin>, Vec<ReadError>) {
         let (runs, faults) = self.queue.read(rows_max);
-        // What was still queued of a lane that has been given back belongs to its next owner.
-        let runs = runs.into_iter().filter(|run| self.advance(run)).collect();
-        (runs, faults.into_iter().map(read_error).collect())
-    }
-
-    /// Notes how far a lane has been read; false where it is not to be read.
-    fn advance(&mut self, run: &Origin) -> bool {
-        let held = self.lanes.iter_mut().find(|held| held.lane == run.lane && held.reading == Reading::On);
-        held.map(|held| held.unread = run.next_offset).is_some()
+        let mut errors: Vec<ReadError> = faults.into_iter().map(read_error).collect();
+        let mut fresh = Vec::with_capacity(runs.len());
+        for run in runs {
+            // What was still queued of a lane that has been given back belongs to its next owner.
+            let held = self.lanes.iter_mut().find(|held| held.lane == run.lane && held.reading == Reading::On);
+            match held.map_or(Ok(None), |held| held.take(run)) {
+                Ok(run) => fresh.extend(run),
+                Err(error) => errors.push(error),
+            }
+        }
+        (fresh, errors)
     }
 
     /// Tells the group how far the sink stands, for lag tools; nobody resumes from it.
@@ -384,4 +408,30 @@ fn read_error(fault: Fault) -> ReadError {
     let code = RDKafkaErrorCode::from(fault.code);
     let error = Error::new(kind_of(code), format!("read {}: {}", fault.lane, fault.message));
     ReadError { lane: Some(fault.lane), error }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+    use super::*;
+    use crate::record::origin::OwnedPayloads;
+
+    /// A run of records at these offsets.
+    fn run_of(offsets: &[i64]) -> Origin {
+        let next_offset = offsets.last().map_or(0, |last| last + 1);
+        let payloads = Arc::new(OwnedPayloads::default());
+        Origin::new(Lane::new("t", 0), offsets.to_vec(), vec![0; offsets.len()], next_offset, 0, payloads)
+    }
+
+    #[test]
+    fn records_that_come_twice_are_read_once() {
+        let mut held = Held { lane: Lane::new("t", 0), unread: 5, first: None, reading: Reading::On };
+        let mut read = |offsets: &[i64]| held.take(run_of(offsets)).unwrap().map(|run| run.offsets.to_vec());
+        assert_eq!(read(&[7, 8, 10]), Some(vec![7, 8, 10]));
+        assert_eq!(read(&[8, 10, 11, 12]), Some(vec![11, 12]));
+        assert_eq!(read(&[7, 12]), None);
+        assert_eq!(read(&[13]), Some(vec![13]));
+        let error = held.take(run_of(&[6, 7])).unwrap_err().error;
+        assert_eq!(error.to_string(), "offset 6 of t-0 came after offset 7");
+    }
 }

@@ -588,18 +588,24 @@ fn seeds() -> std::ops::Range<u64> {
     first..first + number("WEIR_SIMULATE_SEEDS", 5_000)
 }
 
+/// Runs all seeds; the one that fails is the last thing that is told.
+fn simulate_all(rollbacks: bool) {
+    let seeds = seeds();
+    println!("{} courses of events, rollbacks {rollbacks}, from seed {} on", seeds.clone().count(), seeds.start);
+    for seed in seeds {
+        let simulated = std::panic::catch_unwind(|| simulate(seed, rollbacks, None));
+        assert!(simulated.is_ok(), "the simulation of seed {seed} failed; rollbacks: {rollbacks}");
+    }
+}
+
 #[test]
 fn every_record_becomes_one_row_under_any_course_of_events() {
-    let seeds = seeds();
-    println!("seeds {seeds:?}");
-    seeds.for_each(|seed| simulate(seed, false, None));
+    simulate_all(false);
 }
 
 #[test]
 fn a_database_that_goes_back_in_time_is_written_again_from_there() {
-    let seeds = seeds();
-    println!("seeds {seeds:?}");
-    seeds.for_each(|seed| simulate(seed, true, None));
+    simulate_all(true);
 }
 
 /// The first of a thousand seeds whose simulation fails.

@@ -17,6 +17,9 @@ const CLAIMS_MAX: i64 = 14;
 const SHORT_SESSION: &str =
     "consumer.override.session.timeout.ms: 1000\nconsumer.override.heartbeat.interval.ms: 200\n";
 
+/// The ways in which a group shares its lanes: the classic protocol, and the broker's own (KIP-848).
+const PROTOCOLS: [&str; 2] = [SHORT_SESSION, "consumer.override.group.protocol: consumer\n"];
+
 /// The partitions that the status of a worker shows as its own.
 async fn lanes(worker: &Worker, pipeline: &str) -> Result<usize> {
     let status = worker.status(pipeline).await?;
@@ -44,9 +47,17 @@ fn id(plan: &Plan) -> Result<String> {
 
 #[tokio::test]
 async fn workers_of_one_group_share_the_partitions() -> Result<()> {
+    for protocol in PROTOCOLS {
+        share(&format!("{protocol}checkpoint.interval.records: 60\n")).await.context(protocol)?;
+    }
+    Ok(())
+}
+
+/// Two workers come, stop, come back, and are killed.
+async fn share(protocol: &str) -> Result<()> {
     let mut stream = Stream::start("shared", 4).await?;
     let url = stream.db.url();
-    let (one, other) = (stream.plan(&url, SHORT_SESSION)?, stream.plan(&url, SHORT_SESSION)?);
+    let (one, other) = (stream.plan(&url, protocol)?, stream.plan(&url, protocol)?);
     let first = one.start()?;
     stream.send(50)?;
     shared(&[&first], &stream, 4).await?;

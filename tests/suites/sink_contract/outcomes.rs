@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use tokio::sync::{mpsc, watch};
 use weir::clock::Clock;
 use weir::error::{Kind as ErrorKind, Policy};
+use weir::limits;
 use weir::record::Lane;
 use weir::sink::{Sink as _, WriteError};
 use weir::state::verdict::{Verdict, judge};
@@ -247,7 +248,8 @@ async fn committed_behind(hint: &str, fault: Fault) -> Result<(Report, Proxy, Db
         answers: Box::new(move |answer| sender.send(answer).unwrap_or_default()),
         waiting: Box::new(|_| {}),
         clock: Clock::start(),
-        answer_max: Duration::from_millis(700),
+        // Longer than the wait for a position that the transaction given up still holds.
+        answer_max: limits::DATABASE_POSITION_WAIT_MAX * 2,
     };
     let (requests, received) = mpsc::channel(4);
     let (_abandon, abandoned) = watch::channel(false);
