@@ -181,6 +181,16 @@ impl Kafka {
         accepted(answers).with_context(|| format!("add partitions to topic {name}"))
     }
 
+    /// Deletes the records of a partition below an offset, as retention does.
+    pub async fn delete_records(&self, topic: &str, partition: i32, below: i64) -> Result<()> {
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition_offset(topic, partition, Offset::Offset(below))?;
+        for answer in self.admin()?.delete_records(&offsets, &patient()).await?.elements() {
+            answer.error()?;
+        }
+        Ok(())
+    }
+
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
         self.client(&[])
     }

@@ -5,6 +5,7 @@ mod checkpoints;
 mod cuts;
 mod database;
 mod fences;
+mod log;
 mod memory;
 mod refusals;
 mod replay;

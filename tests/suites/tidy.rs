@@ -218,6 +218,32 @@ fn tests() -> BTreeSet<String> {
     names
 }
 
+/// Faults that are known from the field, and how many of them a test has to meet.
+const FAULTS: usize = 50;
+const FAULTS_TESTED_MIN: usize = 34;
+
+#[test]
+fn each_fault_names_its_tests_or_the_reason() {
+    let page = fs::read_to_string(repository().join("tests/FAULTS.md")).unwrap();
+    let tests = tests();
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && line[2..].starts_with(|c: char| c.is_ascii_digit()))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let numbers: Vec<usize> = rows.iter().map(|row| row[0].parse().unwrap()).collect();
+    assert!(numbers.iter().copied().eq(1..=FAULTS), "each fault has one row, in order: {numbers:?}");
+    let names = |row: &&Vec<&str>| -> Vec<String> { row[2].split('`').skip(1).step_by(2).map(str::to_owned).collect() };
+    let unknown: Vec<String> =
+        rows.iter().flat_map(|row| names(&row)).filter(|name| !tests.contains(name.as_str())).collect();
+    assert!(unknown.is_empty(), "tests that are not there: {}", show(&unknown));
+    let (untested, tested): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row[2].starts_with('–'));
+    let bare = |row: &&&Vec<&str>| row[2].trim_start_matches('–').trim().is_empty();
+    assert!(!untested.iter().any(|row| bare(&row)), "a fault without a test needs a reason");
+    assert!(!tested.iter().any(|row| names(row).is_empty()), "a fault names neither a test nor a reason");
+    assert!(tested.len() >= FAULTS_TESTED_MIN, "only {} faults are tested", tested.len());
+}
+
 #[test]
 fn each_invariant_names_the_test_that_holds_it() {
     let page = fs::read_to_string(repository().join("host/ARCHITECTURE.md")).unwrap();

@@ -171,9 +171,13 @@ fn every_call_has_a_time_limit_the_first_ones_too() {
     let expected = |place: &str, call: &str| {
         format!("{place}plugin fixture 1.0.0 did not return from {call} within its time limit of 30ms")
     };
-    fails(guest_within(&endless(), limits).process(1, &[floats(&[1.0])]), Kind::PluginLimit, &expected("", "process"));
+    fails(
+        guest_within(&endless(), limits).process(1, &[floats(&[1.0])]),
+        Kind::PluginDeadline,
+        &expected("", "process"),
+    );
     let configure = Spec { on_configure: endless(), ..Spec::default() }.guest(limits);
-    fails(configure, Kind::PluginLimit, &expected("transforms.x: ", "configure"));
+    fails(configure, Kind::PluginDeadline, &expected("transforms.x: ", "configure"));
     // A second call has its full time again.
     let mut patient = guest_within(&echo("v", "w", FieldKind::Float64).process, limits);
     for _ in 0..20 {
@@ -191,7 +195,7 @@ fn a_start_function_that_does_not_end_is_cut_too() {
     let mut sandbox = Sandbox::new(compiler().engine(), GuestName::unknown("x.wasm"), limits, Arc::default());
     let instance = compiler().engine().linker().instantiate_pre(&component).unwrap();
     let started = sandbox.call(Call::Start, |store| instance.instantiate(store).map(drop));
-    fails(started, Kind::PluginLimit, "plugin file x.wasm did not return from start within its time limit of 30ms");
+    fails(started, Kind::PluginDeadline, "plugin file x.wasm did not return from start within its time limit of 30ms");
 }
 
 #[test]

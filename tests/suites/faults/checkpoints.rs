@@ -184,3 +184,28 @@ async fn changed_settings_take_over_at_the_next_offset_whatever_crashes() -> Res
     ensure!(kept.stream.db.value(spoken).await? == "t", "the newest checkpoint is of the chain that speaks");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_store_that_fails_costs_checkpoints_and_nothing_else() -> Result<()> {
+    let mut stream = Stream::start("unkept", 2).await?;
+    let plan = stream.plan(&stream.db.url(), IN_DIRECTORY)?;
+    let in_the_way = plan.folder().join("state").join("checkpoints");
+    std::fs::create_dir_all(plan.folder().join("state"))?;
+    std::fs::write(&in_the_way, "a file where a folder should be")?;
+    let worker = plan.start()?;
+    stream.send(100)?;
+    stream.arrived(&worker).await?;
+    let told = async || {
+        ensure!(!worker.logs().with("waiting: write").is_empty(), "nobody says that the store fails");
+        Ok(())
+    };
+    eventually("a word about the store", WAIT, told).await?;
+    stream.send(50)?;
+    stream.arrived(&worker).await?;
+    stream.check(0).await?;
+    std::fs::remove_file(&in_the_way)?;
+    let kept = Kept { stream, plan };
+    kept.counted(&worker, 40).await?;
+    worker.stop().await?;
+    Ok(())
+}

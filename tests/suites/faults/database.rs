@@ -35,7 +35,7 @@ async fn terminate(rounds: usize) -> Result<()> {
             stream.send(2_000)?;
         }
         let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-                   WHERE application_name LIKE 'weir/%' AND datname = current_database()";
+                   WHERE application_name LIKE 'weir%' AND datname = current_database()";
         ended += stream.db.number(sql).await?;
         stream.send(20)?;
         moves_on(&stream, &worker, &before).await?;

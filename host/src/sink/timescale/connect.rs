@@ -64,8 +64,8 @@ impl Drop for Driver {
 }
 
 impl Connector {
-    /// Reads the settings. Errors: [`Kind::Config`] when the URL cannot be read.
-    pub fn new(settings: &Timescale, pipeline: &str) -> Result<Self> {
+    /// Reads the settings; `application` is how sessions are named where the URL does not say. Errors: [`Kind::Config`] when the URL cannot be read.
+    pub fn new(settings: &Timescale, application: &str) -> Result<Self> {
         let mut address = url::parse(&settings.url)?;
         let config = &mut address.config;
         if let Some(user) = &settings.user {
@@ -75,7 +75,7 @@ impl Connector {
             config.password(password.reveal());
         }
         if config.get_application_name().is_none() {
-            config.application_name(format!("weir/{pipeline}"));
+            config.application_name(application);
         }
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(limits::DATABASE_CONNECT_MAX);

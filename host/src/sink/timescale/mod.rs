@@ -72,7 +72,7 @@ impl TimescaleSink {
     /// The sink of a pipeline in a worker. Errors: [`Kind::Config`] when `connection.url` cannot be read.
     pub fn new(pipeline: impl Into<String>, owner: impl Into<String>, settings: Timescale) -> Result<Self> {
         let (pipeline, owner) = (pipeline.into(), owner.into());
-        let connector = Connector::new(&settings, &pipeline)?;
+        let connector = Connector::new(&settings, &format!("weir/{pipeline}"))?;
         let (connection, backend, former, targets) = (None, None, Vec::new(), Vec::new());
         Ok(TimescaleSink { settings, pipeline, owner, connector, connection, backend, former, targets })
     }
@@ -260,7 +260,7 @@ impl Sink for TimescaleSink {
     }
 
     fn keeper(&self, directory: Option<&Path>) -> Result<Option<Box<dyn Keeper>>> {
-        let connector = Connector::new(&self.settings, &self.pipeline)?;
+        let connector = Connector::new(&self.settings, &format!("weir-checkpoints/{}", self.pipeline))?;
         let directory = directory.map(|root| Directory::new(root, &self.pipeline));
         let schema = self.settings.schema.clone();
         Ok(Some(Box::new(TimescaleKeeper::new(self.pipeline.clone(), schema, connector, directory))))

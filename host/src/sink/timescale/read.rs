@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 
 /// Streams the rows of a query, each as one line of tab-separated texts (`\N` = NULL; COPY's text format).
 pub async fn lines(settings: &Timescale, query: &str, mut line: impl FnMut(&str)) -> Result<()> {
-    let connection = Connector::new(settings, "read")?.open().await?;
+    let connection = Connector::new(settings, "weir/read")?.open().await?;
     let statement = format!("COPY ({query}) TO STDOUT");
     let failed = |e: tokio_postgres::Error| failure::error("read the table", &e);
     let stream = connection.client.copy_out(statement.as_str()).await.map_err(failed)?;
