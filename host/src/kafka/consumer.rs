@@ -151,6 +151,8 @@ struct Held {
     unread: i64,
     /// The first record that has been read since the lane was last positioned.
     first: Option<i64>,
+    /// Whether it has been read to where the log ended then.
+    at_end: bool,
     reading: Reading,
 }
 
@@ -270,12 +272,12 @@ impl Consumer {
         if let Some(held) = self.lanes.iter_mut().find(|held| held.lane == *lane) {
             // To unassign it and assign it anew would let the end of the old assignment undo the new one's
             // forwarding to our queue.
-            (held.unread, held.first, held.reading) = (offset, None, Reading::Seeking);
+            (held.unread, held.first, held.at_end, held.reading) = (offset, None, false, Reading::Seeking);
             self.seek();
             return Ok(());
         }
         self.queue.forward(lane);
-        let held = Held { lane: lane.clone(), unread: offset, first: None, reading: Reading::On };
+        let held = Held { lane: lane.clone(), unread: offset, first: None, at_end: false, reading: Reading::On };
         self.lanes.push(held.clone());
         self.assign(held).map_err(|e| failure(format!("start reading {lane} at offset {offset}"), e))
     }
@@ -338,6 +340,7 @@ impl Consumer {
     /// Takes up to `rows_max` records that are there already, in runs of one lane each.
     pub fn read(&mut self, rows_max: usize) -> (Vec<Origin>, Vec<ReadError>) {
         let (runs, faults) = self.queue.read(rows_max);
+        let (ends, faults): (Vec<Fault>, Vec<Fault>) = faults.into_iter().partition(Fault::is_end);
         let mut errors: Vec<ReadError> = faults.into_iter().map(read_error).collect();
         let mut fresh = Vec::with_capacity(runs.len());
         for run in runs {
@@ -348,7 +351,16 @@ impl Consumer {
                 Err(error) => errors.push(error),
             }
         }
+        for held in self.lanes.iter_mut().filter(|held| held.reading == Reading::On) {
+            held.at_end |= ends.iter().any(|end| end.lane == held.lane);
+        }
         (fresh, errors)
+    }
+
+    /// Whether a lane has been read to where its log ended then, transactions and what was compacted away included;
+    /// only told where the settings ask for it.
+    pub fn is_at_end(&self, lane: &Lane) -> bool {
+        self.lanes.iter().any(|held| held.lane == *lane && held.at_end)
     }
 
     /// Tells the group how far the sink stands, for lag tools; nobody resumes from it.
@@ -425,7 +437,7 @@ mod tests {
 
     #[test]
     fn records_that_come_twice_are_read_once() {
-        let mut held = Held { lane: Lane::new("t", 0), unread: 5, first: None, reading: Reading::On };
+        let mut held = Held { lane: Lane::new("t", 0), unread: 5, first: None, at_end: false, reading: Reading::On };
         let mut read = |offsets: &[i64]| held.take(run_of(offsets)).unwrap().map(|run| run.offsets.to_vec());
         assert_eq!(read(&[7, 8, 10]), Some(vec![7, 8, 10]));
         assert_eq!(read(&[8, 10, 11, 12]), Some(vec![11, 12]));

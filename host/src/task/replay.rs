@@ -135,6 +135,7 @@ mod tests {
             start_offset: 0,
             records: 10,
             rows: 9,
+            rewrite_until: None,
             decisions: decisions.iter().map(decision).collect(),
         }
     }
