@@ -168,6 +168,11 @@ impl Armed {
     }
 }
 
+/// All points.
+pub fn points() -> &'static [Point] {
+    Point::value_variants()
+}
+
 /// The name of a point, as it is armed by.
 pub fn name(point: Point) -> String {
     point.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
