@@ -112,16 +112,15 @@ async fn survive(action: Action) -> Result<()> {
     ensure!(cases.len() > points().len(), "not every point has a case");
     let run = |case: Case| {
         let state = state.clone();
-        async move { Course::run(case, seed, &state).await.err().map(|error| format!("{case:?}: {error:#}")) }
+        async move { Course::run(case, seed, &state).await.map_err(|error| format!("{case:?}: {error:#}")) }
     };
-    let failed: Vec<String> = stream::iter(cases.iter().copied())
-        .map(run)
-        .buffer_unordered(CASES_AT_ONCE)
-        .filter_map(std::future::ready)
-        .collect()
-        .await;
+    let ended: Vec<Result<usize, String>> =
+        stream::iter(cases.iter().copied()).map(run).buffer_unordered(CASES_AT_ONCE).collect().await;
+    let failed: Vec<&str> = ended.iter().filter_map(|ended| ended.as_ref().err()).map(String::as_str).collect();
     ensure!(failed.is_empty(), "seed {seed}: {} of {} cases:\n{}", failed.len(), cases.len(), failed.join("\n\n"));
-    println!("seed {seed}: {} cases of {action:?}", cases.len());
+    let fenced: usize = ended.into_iter().flatten().sum();
+    println!("seed {seed}: {} cases of {action:?}, {fenced} segments of zombies refused", cases.len());
+    ensure!(action != Action::Hang || fenced > 0, "seed {seed}: no zombie has tried to write");
     Ok(())
 }
 

@@ -50,8 +50,8 @@ pub struct Course {
 }
 
 impl Course {
-    /// Runs a case; `state` is shared with other cases.
-    pub async fn run(case: Case, seed: u64, state: &Path) -> Result<()> {
+    /// Runs a case; `state` is shared with other cases. Returns how many segments of a zombie were refused.
+    pub async fn run(case: Case, seed: u64, state: &Path) -> Result<usize> {
         let store = if case.store == Store::Directory { "checkpoint.store: directory\n" } else { "" };
         let mut stage = Stage::set("point", PARTITIONS, seed, &format!("{PIPELINE}{store}")).await?;
         stage.ticks = stage.ticks.of_few_symbols();
@@ -59,12 +59,12 @@ impl Course {
         if matches!(case.point, Point::BeforeLoad | Point::AfterLoad) {
             course.leave_checkpoints().await?;
         }
-        match case.action {
-            Action::Crash => course.crash().await?,
-            Action::Error => course.fail().await?,
+        let fenced = match case.action {
+            Action::Crash => course.crash().await.map(|()| 0)?,
+            Action::Error => course.fail().await.map(|()| 0)?,
             Action::Hang => course.hang().await?,
-        }
-        course.end().await
+        };
+        course.end().await.map(|()| fenced)
     }
 
     /// A plan of a worker of this name.
@@ -155,7 +155,7 @@ impl Course {
         let logged = |part| !worker.logs().with(part).is_empty();
         let followed = match expected {
             Aftermath::Waits => logged("waiting: "),
-            Aftermath::Rebuilds => logged("lane is rebuilt: failpoint "),
+            Aftermath::Rebuilds => logged("lane is rebuilt: "),
             Aftermath::LeavesFiles => logged("old checkpoints are left in their directory"),
             Aftermath::ReadsBack => {
                 worker.metric(&format!("weir_commit_unknown_total{{pipeline=\"{name}\"}}")).await? >= 1.0
@@ -167,7 +167,7 @@ impl Course {
     }
 
     /// The worker hangs, another one takes over what it can get, and the first one wakes up.
-    async fn hang(&mut self) -> Result<()> {
+    async fn hang(&mut self) -> Result<usize> {
         let file = self.state.join(self.id("go-on"));
         let zombie = self.armed(&format!("hang:{}", file.display()))?;
         self.reached(&zombie).await?;
@@ -188,11 +188,12 @@ impl Course {
         self.arrived(&heir)
             .await
             .with_context(|| format!("the zombie's log ends with:\n{}", zombie.logs().tail(30)))?;
+        let fenced = zombie.logs().with("lane fenced").len();
         for worker in [zombie, heir] {
             worker.tasks_are(self.stage.name(), "RUNNING").await?;
             no_errors(&worker.stop().await?.logs)?;
         }
-        Ok(())
+        Ok(fenced)
     }
 
     /// Whether the heir has what a zombie that hangs cannot keep: all lanes where its thread does not poll any more, else
