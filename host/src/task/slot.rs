@@ -13,7 +13,7 @@ use super::writer::Tolerance;
 use crate::convert::Converter;
 use crate::convert::decoder::Decoder;
 use crate::error::{Error, Kind, Result};
-use crate::limits::CHECKPOINT_PIECE_BYTES;
+use crate::limits::{CHECKPOINT_PIECE_BYTES, CHECKPOINT_PIECES_MAX};
 use crate::metrics::LaneMetrics;
 use crate::record::Claim;
 use crate::sink::{Encoder, History};
@@ -30,8 +30,7 @@ pub struct Slot {
     stage: Stage,
     /// Checkpoints that can still be tried, the newest first.
     candidates: VecDeque<Manifest>,
-    /// Whether the chain has written the rows that are there: otherwise a replay cannot be compared with them.
-    same_chain: bool,
+    /// Where its state stands; its rows are not to be compared where another chain has written those that are there.
     base: Base,
     caution: Caution,
     /// The last checkpoint that counts and that the guests know of: what changes are laid over.
@@ -72,13 +71,12 @@ impl Slot {
         // Only checkpoints of the chain that wrote last are of this history.
         let of_speaker =
             history.checkpoints.into_iter().filter(|manifest| spoke.is_none_or(|g| manifest.generation == g));
-        let same_chain = spoke.is_none_or(|spoke| spoke == generation);
-        let base = Base { compared: same_chain, ..Base::start(&claim) };
+        let compared = spoke.is_none_or(|spoke| spoke == generation);
+        let base = Base { compared, ..Base::start(&claim) };
         Slot {
             metrics,
             stage: Stage::Waiting(None),
             candidates: of_speaker.collect(),
-            same_chain,
             base,
             caution,
             below: None,
@@ -103,7 +101,7 @@ impl Slot {
             Offer::Taken { migrates } => migrates,
             Offer::Rejected(why) => return Err(Error::new(Kind::CheckpointUnusable, why)),
         };
-        let (sender, pieces) = async_mpsc::channel(2);
+        let (sender, pieces) = async_mpsc::channel(CHECKPOINT_PIECES_MAX);
         self.stage = Stage::Restoring { chain, manifest: manifest.clone(), pieces, migrates };
         Ok(Some((manifest, sender)))
     }
@@ -144,10 +142,10 @@ impl Slot {
         if held != given && !migrates {
             return Err(miscounted(given, held));
         }
-        self.base = Base { compared: self.same_chain, ..Base::of(&manifest) };
+        self.base = Base { compared: self.base.compared, ..Base::of(&manifest) };
         self.stage = Stage::Waiting(Some(chain));
         // Changes can be laid over what this very chain has read as it was.
-        self.below = Some(manifest).filter(|_| self.same_chain && !migrates);
+        self.below = Some(manifest).filter(|_| self.base.compared && !migrates);
         Ok(self.base.at)
     }
 
