@@ -5,11 +5,16 @@
 
 mod course;
 
+use std::path::PathBuf;
+
 use anyhow::{Result, ensure};
 use futures_util::{StreamExt as _, stream};
+use tokio::sync::OnceCell;
 use weir::failpoint::{Point, name, points};
 use weir_plugin_sdk::testkit::Chance;
 use weir_tests::environment::{directory, fresh_seed};
+use weir_tests::kafka::Kafka;
+use weir_tests::worker::Plan;
 
 use self::course::{Case, Course};
 
@@ -104,15 +109,30 @@ fn cases(action: Action, seed: u64) -> Vec<Case> {
     places.map(case).collect()
 }
 
+/// The folder that all workers share: a first one has compiled the plugins into it, which would take those of all cases
+/// long if each did so at once.
+async fn state() -> Result<PathBuf> {
+    static STATE: OnceCell<PathBuf> = OnceCell::const_new();
+    let made = async || {
+        let state = directory("failpoints")?;
+        let plan = Plan::run(Kafka::from_environment()?.brokers())?.flag("--state", &state.display().to_string());
+        let worker = plan.start()?;
+        worker.ready().await?;
+        worker.stop().await?;
+        anyhow::Ok(state)
+    };
+    STATE.get_or_try_init(made).await.cloned()
+}
+
 /// Runs all points with an action; every case is run, and all that fail are named.
 async fn survive(action: Action) -> Result<()> {
     let seed = fresh_seed()?;
-    let state = directory("failpoints")?;
+    let state = state().await?;
     let cases = cases(action, seed);
     ensure!(cases.len() > points().len(), "not every point has a case");
     let run = |case: Case| {
-        let state = state.clone();
-        async move { Course::run(case, seed, &state).await.map_err(|error| format!("{case:?}: {error:#}")) }
+        let state = &state;
+        async move { Course::run(case, seed, state).await.map_err(|error| format!("{case:?}: {error:#}")) }
     };
     let ended: Vec<Result<usize, String>> =
         stream::iter(cases.iter().copied()).map(run).buffer_unordered(CASES_AT_ONCE).collect().await;

@@ -4,11 +4,12 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use weir::failpoint::{Point, VARIABLE, name};
 use weir_tests::eventually::eventually;
-use weir_tests::worker::{Plan, WAIT, Worker};
+use weir_tests::worker::{Plan, Worker};
 
 use super::super::no_errors;
 use super::super::stage::Stage;
@@ -21,6 +22,8 @@ const PARTITIONS: i32 = 2;
 const WAVE: i64 = 600;
 /// Waves after which a point must have been reached.
 const WAVES_MAX: usize = 24;
+/// Longest wait for anything: many workers share the machine.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// What `abort` ends a process with.
 const SIGABRT: i32 = 6;
 
@@ -105,7 +108,7 @@ impl Course {
                 ensure!(reached() || self.stage.positions().await? == self.ends(), "the wave is under way");
                 Ok(())
             };
-            worker.until("the point or the end of a wave", look).await?;
+            until("the point or the end of a wave", worker, look).await?;
             if reached() {
                 return Ok(());
             }
@@ -123,7 +126,7 @@ impl Course {
             ensure!(lanes == i64::from(PARTITIONS), "{lanes} lanes have a checkpoint");
             Ok(())
         };
-        worker.until("a checkpoint of each lane", look).await?;
+        until("a checkpoint of each lane", &worker, look).await?;
         worker.kill().await.map(drop)
     }
 
@@ -140,7 +143,7 @@ impl Course {
         self.reached(&worker).await?;
         let expected = aftermath(self.case.point);
         let look = async || self.followed(expected, &worker).await;
-        worker.until(&format!("that it {expected:?}"), look).await?;
+        until(&format!("that it {expected:?}"), &worker, look).await?;
         if expected == Aftermath::Fails {
             return worker.stop().await.map(drop);
         }
@@ -173,7 +176,7 @@ impl Course {
         self.reached(&zombie).await?;
         let heir = self.plan("heir")?.start()?;
         self.wave()?;
-        heir.until("the heir's share of the lanes", async || self.taken_over().await).await?;
+        until("the heir's share of the lanes", &heir, async || self.taken_over().await).await?;
         if is_on_thread(self.case.point) {
             self.arrived(&heir).await?;
         }
@@ -183,7 +186,7 @@ impl Course {
             ensure!(!zombie.logs().with("failpoint left").is_empty(), "it hangs");
             Ok(())
         };
-        eventually("that the zombie goes on", WAIT, woke).await?;
+        until("that the zombie goes on", &zombie, woke).await?;
         self.wave()?;
         self.arrived(&heir)
             .await
@@ -229,4 +232,10 @@ impl Course {
         ensure!(tally.is_clean(), "{tally}: {:#?}", tally.named);
         Ok(())
     }
+}
+
+/// [`eventually`], with the end of a worker's log in the error.
+async fn until(what: &str, worker: &Worker, look: impl AsyncFnMut() -> Result<()>) -> Result<()> {
+    let shown = || format!("the worker's log ends with:\n{}", worker.logs().tail(30));
+    eventually(what, PATIENCE, look).await.with_context(shown)
 }
