@@ -19,6 +19,7 @@ pub mod state;
 
 pub mod clock;
 pub mod error;
+pub mod failpoint;
 pub mod limits;
 pub mod logging;
 pub mod metrics;

@@ -4,6 +4,7 @@
 //! `./tests/run crash --rounds N --seed S` runs it at length. The same seed gives the same ticks and the same instants.
 
 mod audit;
+mod failpoints;
 mod phases;
 mod stage;
 mod storm;

@@ -9,6 +9,7 @@ use crate::config::pipeline::Pipeline;
 use crate::config::reference::Surroundings;
 use crate::config::worker::{Worker as Settings, WorkerArgs};
 use crate::error::{Error, Kind, Result};
+use crate::failpoint;
 use crate::guest::Catalog;
 
 /// Runs until a signal. Files are checked before anything starts.
@@ -20,6 +21,7 @@ pub fn run(args: WorkerArgs) -> ExitCode {
 }
 
 fn start(args: WorkerArgs) -> Result<()> {
+    failpoint::arm(env::var(failpoint::VARIABLE).ok().as_deref())?;
     let settings = args.resolve(&Surroundings)?;
     let app = App::start(&settings, env::current_exe().ok(), |catalog| pipelines(&settings, catalog))?;
     app.wait()?;

@@ -12,6 +12,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use uuid::Uuid;
 
 use crate::error::{Error, Kind, Result};
+use crate::failpoint::{self, Point};
 use crate::record::Lane;
 use crate::state::ChunkId;
 
@@ -64,6 +65,7 @@ impl Directory {
     /// Removes all chunks of a lane but those of these checkpoints.
     pub fn prune(&self, lane: &Lane, kept: &[Uuid]) -> Result<()> {
         let folder = self.lane(lane);
+        failpoint::pass(Point::BeforeRemove, Kind::StorageFailed)?;
         let entries = match fs::read_dir(&folder) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
             entries => entries.map_err(|e| failed("list", &folder, e))?,
@@ -76,7 +78,7 @@ impl Directory {
                 fs::remove_dir_all(&path).map_err(|e| failed("remove", &path, e))?;
             }
         }
-        Ok(())
+        failpoint::pass(Point::AfterRemove, Kind::StorageFailed)
     }
 }
 
@@ -96,8 +98,14 @@ fn written(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut open = File::create(&partial)?;
     open.write_all(bytes)?;
     open.sync_all()?;
+    pass(Point::BeforeRename)?;
     fs::rename(&partial, file)?;
+    pass(Point::AfterRename)?;
     File::open(folder)?.sync_all()
+}
+
+fn pass(point: Point) -> io::Result<()> {
+    if failpoint::fails(point) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
 }
 
 /// Makes a folder and those above it, each synced into the one that holds it.

@@ -8,6 +8,7 @@ use super::suspect::{Breakage, Caution, is_breakage};
 use super::writer::Tolerance;
 use crate::convert::decoder::Decoder;
 use crate::error::{Error, Kind, Result};
+use crate::failpoint::{self, Point};
 use crate::record::{Batch, Claim, Decision, DecisionKind, Lane, Origin, RowError, Segment, Stage};
 use crate::sink::Encoder;
 use crate::transform::{Chain, StageFailure};
@@ -140,7 +141,9 @@ impl LaneRunner {
         processed: &mut Processed,
     ) -> Result<(), Failed> {
         let (batch, mut failed) = self.transform(&run)?;
+        failpoint::pass(Point::BeforeEncode, Kind::Internal)?;
         let unbound = encoder.encode(&batch, &mut segment.data, &mut segment.lines)?;
+        failpoint::pass(Point::AfterEncode, Kind::Internal)?;
         failed.extend(located(&run, unbound));
         failed.sort_by_key(|(offset, _)| *offset);
         if let Some((offset, error)) = failed.first().filter(|_| self.tolerance == Tolerance::None) {
@@ -163,7 +166,9 @@ impl LaneRunner {
 
     /// Decodes a run and sends it through the chain.
     fn transform(&mut self, run: &Arc<Origin>) -> Result<(Batch, Vec<(i64, RowError)>), Failed> {
+        failpoint::pass(Point::BeforeDecode, Kind::Internal)?;
         let (batch, malformed) = self.decoder.decode(run)?;
+        failpoint::pass(Point::AfterDecode, Kind::Internal)?;
         let outcome = self.chain.run(batch, &self.caution.excluded_of(run)).map_err(Failed::Stage)?;
         let rejected = outcome.rejected.into_iter().map(|rejected| {
             let message = match (rejected.message, rejected.wanted, rejected.field.as_deref()) {

@@ -46,6 +46,7 @@ use crate::clock::Clock;
 use crate::config::pipeline::OffsetReset;
 use crate::convert::Converter;
 use crate::error::{Error, Kind, Policy, Result};
+use crate::failpoint::{self, Point};
 use crate::kafka::{Consumer, ConsumerSettings, GroupEvent, ReadError, Waker};
 use crate::limits::{BATCH_ROWS_MAX, DATABASE_ANSWER_MAX, DRAIN_MAX, SERVE_INTERVAL, SLICE};
 use crate::metrics::PipelineMetrics;
@@ -464,7 +465,7 @@ impl Task {
             }
             // A record takes room for its payload and for its row.
             let fitting = (self.machine.room_bytes() / (2 * self.record_bytes)).max(1);
-            let (runs, errors) = self.consumer.read(room.min(BATCH_ROWS_MAX).min(fitting));
+            let (runs, errors) = self.poll(room.min(BATCH_ROWS_MAX).min(fitting));
             self.read_errors(errors)?;
             more = !runs.is_empty();
             if !more {
@@ -478,6 +479,20 @@ impl Task {
         let worked = self.spec.clock.elapsed().saturating_sub(began);
         self.spec.metrics.process_busy.inc_by(worked.as_secs_f64());
         Ok(more)
+    }
+
+    /// Takes what the client has read already.
+    fn poll(&mut self, rows_max: usize) -> (Vec<Origin>, Vec<ReadError>) {
+        let failed = |error| ReadError { lane: None, error };
+        if let Err(error) = failpoint::pass(Point::BeforePoll, Kind::BrokerUnreachable) {
+            return (Vec::new(), vec![failed(error)]);
+        }
+        let (runs, mut errors) = self.consumer.read(rows_max);
+        if !runs.is_empty() {
+            // The client tells of what is broken between records, and not in their stead.
+            errors.extend(failpoint::pass(Point::AfterPoll, Kind::BrokerUnreachable).err().map(failed));
+        }
+        (runs, errors)
     }
 
     /// Processes what was read, as far as tables are there and the flush has room.

@@ -12,7 +12,8 @@ use arrow_buffer::ScalarBuffer;
 use self::merge::Given;
 use self::watermark::Watermark;
 use super::{Plan, Rejection, Stateful, Transform, Transformed};
-use crate::error::Result;
+use crate::error::{self, Result};
+use crate::failpoint::{self, Point};
 use crate::guest::{self, EventTime, Guest, Plugin, Processed, Setup, WATERMARK};
 use crate::record::batch::take;
 use crate::record::{Batch, Column, FieldSource, Kind, Want};
@@ -83,7 +84,9 @@ impl Transform for PluginTransform {
             let whole = piece.len() == rows;
             let cut: Cow<'_, [Column]> =
                 if whole { Cow::Borrowed(&columns) } else { cut::slice(&columns, &piece).into() };
+            failpoint::pass(Point::BeforeCall, error::Kind::PluginTrap)?;
             let processed = self.guest.process(piece.len(), &cut)?;
+            failpoint::pass(Point::AfterCall, error::Kind::PluginTrap)?;
             rejections.extend(guest_rejections(&processed, piece.start, passed.as_ref()));
             given.take(processed, &piece);
         }

@@ -68,6 +68,11 @@ impl Stage {
         Ok(plan.flag("--memory", &format!("{MEMORY_MIB}M")))
     }
 
+    /// The pipeline's name.
+    pub fn name(&self) -> &str {
+        &self.topic
+    }
+
     /// Begins to send.
     pub fn feed(&self) -> Result<Feed> {
         Feed::start(&self.kafka, &self.topic, self.partitions, self.ticks)

@@ -13,6 +13,7 @@ use super::super::faults::drawn;
 pub const WINDOW: usize = 50;
 /// Symbols of each partition.
 pub const SYMBOLS: usize = 250;
+const SYMBOLS_FEW: usize = 5;
 /// Records that lie ahead of the worker when it may go on: more than it takes until it is killed.
 const LEAD: i64 = 400_000;
 /// Prices lie in [64, 128), where doubles are whole multiples of this.
@@ -23,6 +24,7 @@ const CENTS: std::ops::Range<u64> = 6_400..12_800;
 #[derive(Debug, Clone, Copy)]
 pub struct Ticks {
     seed: u64,
+    symbols: usize,
 }
 
 /// One tick.
@@ -36,13 +38,18 @@ pub struct Tick {
 impl Ticks {
     /// The ticks of this seed.
     pub fn new(seed: u64) -> Self {
-        Self { seed }
+        Self { seed, symbols: SYMBOLS }
+    }
+
+    /// The same with fewer symbols, whose windows are full sooner.
+    pub fn of_few_symbols(self) -> Self {
+        Self { symbols: SYMBOLS_FEW, ..self }
     }
 
     /// The tick at a place of the topic.
     pub fn at(self, partition: i32, offset: i64) -> Tick {
         let number = drawn(self.seed, (u64::from(partition.unsigned_abs()) << 40) + offset.unsigned_abs());
-        let symbol = (number >> 32) as usize % SYMBOLS;
+        let symbol = (number >> 32) as usize % self.symbols;
         Tick { symbol, cents: CENTS.start + (number & 0xffff_ffff) % (CENTS.end - CENTS.start) }
     }
 }
@@ -110,7 +117,12 @@ impl Feed {
 
     /// Lets it run ahead of so many records in all partitions together.
     pub fn lead(&self, passed: i64) -> Result<()> {
-        self.goals.send(passed + LEAD).context("the producer has ended")
+        self.reach(passed + LEAD)
+    }
+
+    /// Lets it go on until so many records are sent to all partitions together.
+    pub fn reach(&self, goal: i64) -> Result<()> {
+        self.goals.send(goal).context("the producer has ended")
     }
 
     /// Ends it: the number of records that are stored.

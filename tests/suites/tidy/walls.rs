@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 11] = [
     &["kafka", "convert", "transform", "guest", "sink"],
     &["state", "config"],
     &["record"],
-    &["metrics", "logging"],
+    &["metrics", "logging", "failpoint"],
     &["error", "limits", "clock"],
 ];
 

@@ -17,6 +17,7 @@ use super::tls;
 use super::url::{self, Address};
 use crate::config::pipeline::Timescale;
 use crate::error::Result;
+use crate::failpoint::{self, Point};
 use crate::limits;
 
 /// What the client library starts with; a URL that says nothing leaves it there.
@@ -220,6 +221,26 @@ impl Connection {
                    WHERE pid = $1 AND (extract(epoch FROM backend_start) * 1000000)::int8 = $2";
         let result = self.client.execute(sql, &[&other.pid, &other.started_us]).await;
         result.map(drop).map_err(|e| failure::error("end weir's former database session", &e))
+    }
+
+    /// Passes a failpoint; its error is the loss of this connection.
+    pub async fn pass(&self, point: Point) -> Result<(), tokio_postgres::Error> {
+        if !failpoint::fails_async(point).await {
+            return Ok(());
+        }
+        self.driver.0.abort();
+        while !self.client.is_closed() {
+            tokio::task::yield_now().await;
+        }
+        self.client.batch_execute("").await
+    }
+
+    /// The same, when the server has answered all that was sent before: not where rows are being copied.
+    pub async fn pass_behind(&self, point: Point) -> Result<(), tokio_postgres::Error> {
+        if failpoint::is_armed(point) {
+            self.client.batch_execute("").await?;
+        }
+        self.pass(point).await
     }
 
     /// Says goodbye to the server, for as long as it listens.

@@ -13,6 +13,7 @@ use super::connect::{Connection, Connector, quote};
 use super::position::BEGIN;
 use super::{failure, schema};
 use crate::error::{Error, Kind, Result};
+use crate::failpoint::{self, Point};
 use crate::limits::CHECKPOINTS_KEPT;
 use crate::record::{Claim, Lane};
 use crate::sink::directory::Directory;
@@ -49,6 +50,14 @@ impl TimescaleKeeper {
                 Ok(connection)
             }
         }
+    }
+
+    /// Passes a failpoint of a chunk; its error is that of whatever keeps chunks.
+    async fn pass(&mut self, point: Point) -> Result<()> {
+        let kind = if self.directory.is_some() { Kind::StorageFailed } else { Kind::DatabaseUnreachable };
+        let passed = failpoint::pass_async(point, kind).await;
+        self.connection = self.connection.take().filter(|_| passed.is_ok());
+        passed
     }
 
     async fn put_row(&mut self, lane: &Lane, id: ChunkId, bytes: &[u8]) -> Result<()> {
@@ -91,25 +100,30 @@ impl TimescaleKeeper {
 impl Keeper for TimescaleKeeper {
     fn put<'a>(&'a mut self, lane: &'a Lane, id: ChunkId, bytes: Vec<u8>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
+            self.pass(Point::BeforeChunk).await?;
             match self.directory.clone() {
                 Some(directory) => {
                     let lane = lane.clone();
-                    blocking(move || directory.put(&lane, id, &bytes)).await
+                    blocking(move || directory.put(&lane, id, &bytes)).await?;
                 }
-                None => self.put_row(lane, id, &bytes).await,
+                None => self.put_row(lane, id, &bytes).await?,
             }
+            self.pass(Point::AfterChunk).await
         })
     }
 
     fn get<'a>(&'a mut self, lane: &'a Lane, id: ChunkId) -> BoxFuture<'a, Result<Vec<u8>>> {
         Box::pin(async move {
-            match self.directory.clone() {
+            self.pass(Point::BeforeLoad).await?;
+            let bytes = match self.directory.clone() {
                 Some(directory) => {
                     let lane = lane.clone();
                     blocking(move || directory.get(&lane, id)).await
                 }
                 None => self.get_row(id).await,
-            }
+            }?;
+            self.pass(Point::AfterLoad).await?;
+            Ok(bytes)
         })
     }
 
@@ -146,14 +160,18 @@ impl Counting<'_> {
     /// is too old. Returns the checkpoints whose chunks are still needed; None = it does not count.
     async fn run(&self, connection: &Connection) -> Result<Option<Vec<Uuid>>, tokio_postgres::Error> {
         let client = &connection.client;
+        connection.pass(Point::BeforeManifest).await?;
         client.batch_execute(BEGIN).await?;
         if !self.is_held(connection).await? {
             client.batch_execute("ROLLBACK").await?;
             return Ok(None);
         }
         self.speak(connection).await?;
+        connection.pass(Point::BeforePrune).await?;
         let kept = self.prune(connection).await?;
+        connection.pass(Point::AfterPrune).await?;
         client.batch_execute("COMMIT").await?;
+        connection.pass(Point::AfterManifest).await?;
         Ok(Some(kept))
     }
 

@@ -6,9 +6,11 @@ use bytes::Bytes;
 use futures_util::SinkExt as _;
 use tokio_postgres::{Client, CopyInSink, Statement};
 
+use super::connect::Connection;
 use super::copy::{HEADER, TRAILER};
 use super::{Target, failure, refusal, sqlstate};
 use crate::error::{Error, Kind};
+use crate::failpoint::Point;
 use crate::limits::COPY_CHUNK_BYTES;
 use crate::record::{Flush, Segment};
 use crate::sink::{Refusal, WriteError};
@@ -41,24 +43,34 @@ pub fn parts<'a>(flush: &'a Flush, targets: &'a [Target]) -> Result<Vec<Part<'a>
     Ok(parts.into_iter().map(|(_, part)| part).collect())
 }
 
-/// Sends the rows of a part, between header and trailer, in pieces.
-pub async fn send(mut sink: Pin<&mut CopyInSink<Bytes>>, part: &Part<'_>) -> Result<(), Cause> {
+/// Sends the rows of a part, between header and trailer.
+pub async fn send(
+    connection: &Connection,
+    mut sink: Pin<&mut CopyInSink<Bytes>>,
+    part: &Part<'_>,
+) -> Result<(), Cause> {
     sink.feed(Bytes::from_static(&HEADER)).await?;
     for (_, segment) in &part.segments {
-        for chunk in segment.data.chunks(COPY_CHUNK_BYTES) {
-            sink.feed(Bytes::copy_from_slice(chunk)).await?;
-        }
+        let (half, rest) = segment.data.split_at(segment.data.len() / 2);
+        send_bytes(sink.as_mut(), half).await?;
+        connection.pass(Point::HalfCopy).await?;
+        send_bytes(sink.as_mut(), rest).await?;
     }
     sink.feed(Bytes::from_static(&TRAILER)).await
+}
+
+async fn send_bytes(mut sink: Pin<&mut CopyInSink<Bytes>>, data: &[u8]) -> Result<(), Cause> {
+    for chunk in data.chunks(COPY_CHUNK_BYTES) {
+        sink.feed(Bytes::copy_from_slice(chunk)).await?;
+    }
+    Ok(())
 }
 
 /// Copies some lines of a segment in a statement of its own, inside a transaction that is open.
 pub async fn copy_bytes(client: &Client, copy: &Statement, data: &[u8]) -> Result<(), Cause> {
     let mut sink = pin!(client.copy_in::<_, Bytes>(copy).await?);
     sink.feed(Bytes::from_static(&HEADER)).await?;
-    for chunk in data.chunks(COPY_CHUNK_BYTES) {
-        sink.feed(Bytes::copy_from_slice(chunk)).await?;
-    }
+    send_bytes(sink.as_mut(), data).await?;
     sink.feed(Bytes::from_static(&TRAILER)).await?;
     sink.finish().await.map(drop)
 }

@@ -11,6 +11,7 @@ use super::connect::{Connection, quote};
 use super::failure;
 use super::keeper::{self, MANIFEST};
 use crate::error::{Error, Kind, Result};
+use crate::failpoint::Point;
 use crate::limits::DATABASE_POSITION_WAIT_MAX;
 use crate::record::{Claim, Decision, DecisionKind, Flush, Lane, PositionRow, Stage};
 use crate::sink::{ClaimRequest, Claimed, History};
@@ -72,6 +73,7 @@ async fn try_claim(
         ))
         .await?;
     let client = &connection.client;
+    connection.pass(Point::BeforeClaim).await?;
     // Awaited alone: what follows a BEGIN that failed would commit by itself.
     client.batch_execute(BEGIN).await?;
     let named: [&(dyn ToSql + Sync); 3] = [&of.name, &topics, &partitions];
@@ -85,7 +87,9 @@ async fn try_claim(
     .await?;
     let claimed: Result<Vec<Claimed>> =
         requests.iter().map(|request| held(request, &rows, &decisions, &manifests)).collect();
+    connection.pass(Point::HalfClaim).await?;
     client.batch_execute(if claimed.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
+    connection.pass(Point::AfterClaim).await?;
     Ok(claimed)
 }
 

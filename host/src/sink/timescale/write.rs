@@ -8,7 +8,7 @@
 use std::pin::Pin;
 
 use bytes::Bytes;
-use futures_util::future::{join, join4};
+use futures_util::future::{join, join3, join4};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, CopyInSink, Statement};
 
@@ -16,9 +16,10 @@ use super::connect::Connection;
 use super::decisions::Decisions;
 use super::part::{Cause, Part, parts, plain, refuse, send};
 use super::position::{Advance, BEGIN, Pipeline};
-use super::rewrite::rewrites;
+use super::rewrite::{Rewrite, rewrites};
 use super::{Target, failure, schema};
 use crate::error::{Error, Kind};
+use crate::failpoint::Point;
 use crate::record::{Claim, Flush};
 use crate::sink::WriteError;
 
@@ -39,34 +40,38 @@ pub async fn attempt(
     }
     let tail = Tail::prepare(connection, of, flush, claims).await.map_err(|e| plain("prepare a flush", &e))?;
 
+    connection.pass(Point::BeforeCopy).await.map_err(|e| plain("begin a flush", &e))?;
     let client = &connection.client;
-    let mut begin = BEGIN.to_owned();
-    if !rewrites.is_empty() {
-        // Awaited alone: what follows a statement that failed would be written beside the rows that were to go.
-        client.batch_execute(BEGIN).await.map_err(|e| plain("begin a flush", &e))?;
-        for rewrite in &rewrites {
-            rewrite.make_room(client).await?;
-        }
-        begin.clear();
-    }
+    let begin = if rewrites.is_empty() { BEGIN } else { make_room(client, &rewrites).await? };
     let mut copies = copies.into_iter();
     let Some((first, mut part)) = copies.next() else {
-        client.batch_execute(&begin).await.map_err(|e| plain("begin a flush", &e))?;
-        return tail.finish(client, None).await;
+        client.batch_execute(begin).await.map_err(|e| plain("begin a flush", &e))?;
+        return tail.finish(connection, None).await;
     };
-    let (begun, started) = join(client.batch_execute(&begin), client.copy_in::<_, Bytes>(&first)).await;
+    let (begun, started) = join(client.batch_execute(begin), client.copy_in::<_, Bytes>(&first)).await;
     // When BEGIN failed, dropping the COPY that was started without a transaction aborts it.
     begun.map_err(|e| plain("begin a flush", &e))?;
     let mut sink = Box::pin(started.map_err(|e| refuse(&part, &e))?);
     for (statement, next_part) in copies {
-        send(sink.as_mut(), &part).await.map_err(|e| refuse(&part, &e))?;
+        send(connection, sink.as_mut(), &part).await.map_err(|e| refuse(&part, &e))?;
         let (finished, started) = join(sink.as_mut().finish(), client.copy_in(&statement)).await;
         finished.map_err(|e| refuse(&part, &e))?;
         sink = Box::pin(started.map_err(|e| refuse(&next_part, &e))?);
         part = next_part;
     }
-    send(sink.as_mut(), &part).await.map_err(|e| refuse(&part, &e))?;
-    tail.finish(client, Some((sink.as_mut(), &part))).await
+    send(connection, sink.as_mut(), &part).await.map_err(|e| refuse(&part, &e))?;
+    connection.pass(Point::AfterCopy).await.map_err(|e| refuse(&part, &e))?;
+    tail.finish(connection, Some((sink.as_mut(), &part))).await
+}
+
+/// Begins a flush that replaces rows. Awaited: what follows a statement that failed would be written beside the rows that
+/// were to go. Returns what is left to begin it with.
+async fn make_room(client: &Client, rewrites: &[Rewrite<'_>]) -> Result<&'static str, WriteError> {
+    client.batch_execute(BEGIN).await.map_err(|e| plain("begin a flush", &e))?;
+    for rewrite in rewrites {
+        rewrite.make_room(client).await?;
+    }
+    Ok("")
 }
 
 /// Everything behind the rows.
@@ -111,9 +116,10 @@ impl<'a> Tail<'a> {
     /// Ends the last COPY, where there is one, and the transaction.
     async fn finish(
         self,
-        client: &Client,
+        connection: &Connection,
         copy: Option<(Pin<&mut CopyInSink<Bytes>>, &Part<'_>)>,
     ) -> Result<(), WriteError> {
+        let client = &connection.client;
         let (sink, part) = copy.unzip();
         let end_copy = async {
             match sink {
@@ -123,8 +129,13 @@ impl<'a> Tail<'a> {
         };
         match &self.moves {
             Moves::Called(call) => {
-                let (copied, decided, moved, committed) =
-                    join4(end_copy, self.decide(client), self.call(client, call), client.batch_execute("COMMIT")).await;
+                let end = async {
+                    match connection.pass_behind(Point::BeforeAdvance).await {
+                        Ok(()) => join(self.call(client, call), commit(connection)).await,
+                        Err(lost) => (Err(lost), Ok(())),
+                    }
+                };
+                let (copied, decided, (moved, committed)) = join3(end_copy, self.decide(client), end).await;
                 let outcome = copied
                     .map_err(|e| Step::Copy.failed(part, &e))
                     .and(decided.map_err(|e| Step::Decide.failed(part, &e)))
@@ -144,7 +155,7 @@ impl<'a> Tail<'a> {
                     let message = format!("only {moved} of {expected} positions are as expected");
                     return Err(WriteError::Unknown(Error::new(Kind::Fenced, message)));
                 }
-                client.batch_execute("COMMIT").await.map_err(|e| Step::Commit.failed(part, &e))
+                commit(connection).await.map_err(|e| Step::Commit.failed(part, &e))
             }
         }
     }
@@ -166,6 +177,12 @@ impl<'a> Tail<'a> {
             [&self.pipeline, &a.topics, &a.partitions, &a.epochs, &a.tokens, &a.froms, &a.tos, &a.records, &a.rows];
         client.execute(statement, &parameters).await
     }
+}
+
+async fn commit(connection: &Connection) -> Result<(), Cause> {
+    connection.pass_behind(Point::BeforeCommit).await?;
+    connection.client.batch_execute("COMMIT").await?;
+    connection.pass(Point::AfterCommit).await
 }
 
 /// A step that was sent together with COMMIT.
