@@ -42,6 +42,10 @@ pub enum Kind {
     BrokerDenied,
     /// The topic does not exist.
     TopicMissing,
+    /// The topic was deleted, and another made under its name.
+    TopicRecreated,
+    /// Partitions were added to a topic whose state is kept by partition.
+    PartitionsAdded,
     /// The log no longer holds the next offset.
     OffsetOutOfRange,
     /// The database does not answer, restarts, or the connection broke.
@@ -104,6 +108,8 @@ impl Kind {
             | Kind::PluginFailure
             | Kind::Secret
             | Kind::BrokerDenied
+            | Kind::TopicRecreated
+            | Kind::PartitionsAdded
             | Kind::OffsetOutOfRange
             | Kind::DatabaseDenied
             | Kind::DatabaseRights
@@ -138,6 +144,13 @@ impl Kind {
             Kind::BrokerUnreachable => "Check `bootstrap.servers` and that the broker runs; weir keeps trying.",
             Kind::BrokerDenied => "Check the credentials and the rights of the Kafka user.",
             Kind::TopicMissing => "Create the topic or correct `topics`; weir keeps looking.",
+            Kind::TopicRecreated => {
+                "Offsets of the deleted topic mean nothing in the new one: give the pipeline another name, and it begins anew."
+            }
+            Kind::PartitionsAdded => {
+                "A key that moved to another partition has left its state behind: set `partitions.added: continue` to read \
+                 them from their first record on, or repartition into a topic of its own."
+            }
             Kind::OffsetOutOfRange => "Records were deleted before they were read: decide where to go on.",
             Kind::DatabaseUnreachable => "Check `connection.url` and that the database runs; weir keeps trying.",
             Kind::DatabaseBusy => "The database is short of a resource or holds a lock; weir keeps trying.",

@@ -1,7 +1,7 @@
 //! Bulk reading: many messages per lock of the client's queue, their payloads never copied.
 //!
 //! The safe wrapper of the client library hands out one message per call; that costs more than parsing it. This
-//! file therefore speaks to the C library itself, and is the only one that does. What it relies on:
+//! file therefore speaks to the C library itself; beside it only `topics.rs` does. What it relies on:
 //!
 //! - A queue of our own receives the messages of every partition that is forwarded to it. Only the task's
 //!   thread reads it. (`rd_kafka_consume_batch_queue` on the *consumer* queue would swallow rebalance events.)

@@ -8,6 +8,7 @@ pub mod flush;
 pub mod lane;
 pub mod origin;
 pub mod row_error;
+pub mod topic;
 
 pub use batch::{Batch, Decoded, FieldSource, Rows};
 pub use column::Column;
@@ -16,3 +17,4 @@ pub use flush::{Claim, Decision, DecisionKind, Flush, PositionRow, Segment};
 pub use lane::Lane;
 pub use origin::{Origin, Payloads};
 pub use row_error::{RowError, Stage};
+pub use topic::Topic;

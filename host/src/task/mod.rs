@@ -18,6 +18,7 @@ pub mod replay;
 mod slot;
 pub mod status;
 pub mod suspect;
+mod topics;
 pub mod writer;
 
 #[cfg(test)]
@@ -32,7 +33,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc as async_mpsc, watch};
 
-use self::committer::{Answer, Committer, Request};
+use self::committer::{Answer, Committer, Inquiry, Request};
 use self::keeper::Keeping;
 use self::lane::ProcessError;
 use self::machine::{Action, Event, Machine};
@@ -41,13 +42,13 @@ use self::status::{LaneStatus, Party, SharedStatus, State};
 use self::suspect::Suspects;
 use self::writer::{Fate, Report, Tolerance};
 use crate::clock::Clock;
-use crate::config::pipeline::OffsetReset;
+use crate::config::pipeline::{OffsetReset, PartitionsAdded};
 use crate::convert::Converter;
 use crate::error::{Error, Kind, Policy, Result};
 use crate::kafka::{Consumer, ConsumerSettings, GroupEvent, ReadError, Waker};
 use crate::limits::{BATCH_ROWS_MAX, DATABASE_ANSWER_MAX, DRAIN_MAX, SERVE_INTERVAL, SLICE};
 use crate::metrics::PipelineMetrics;
-use crate::record::{Field, Lane, Origin, Stage};
+use crate::record::{Field, Lane, Origin, Stage, Topic};
 use crate::sink::{Encoder, Keeper, Sink};
 use crate::state::Generation;
 use crate::transform::Chain;
@@ -72,6 +73,8 @@ pub struct Spec {
     pub consumer: ConsumerSettings,
     /// Where a lane without position begins.
     pub offset_reset: OffsetReset,
+    /// What partitions do that are added to its topics; None = it depends on whether its chain has state.
+    pub partitions_added: Option<PartitionsAdded>,
     /// How keys are read.
     pub key_converter: Arc<dyn Converter>,
     /// How values are read.
@@ -110,6 +113,10 @@ enum Message {
     Answer(Answer),
     /// From a look-up.
     Starts(Event),
+    /// What the broker says of the topics of lanes to claim.
+    Described(Inquiry),
+    /// What it says of topics that are being read.
+    Seen(Vec<Topic>),
     /// From whoever keeps checkpoints.
     Kept(keeper::Answer),
     /// Finish and end.
@@ -188,6 +195,11 @@ struct Task {
     /// The size of the records read last: how many of them the flush takes is judged by it.
     record_bytes: usize,
     suspects: Suspects,
+    /// The topics as they were when the pipeline first read them.
+    known: BTreeMap<Arc<str>, Topic>,
+    /// When the broker was asked about them, and whether it has not answered yet.
+    looked_at: Duration,
+    looking: bool,
     failure: Option<Error>,
     reported_at: Duration,
     served_at: Duration,
@@ -200,6 +212,7 @@ struct SpecParts {
     pipeline: String,
     number: usize,
     offset_reset: OffsetReset,
+    partitions_added: PartitionsAdded,
     converters: Converters,
     chain: ChainFactory,
     generation: Generation,
@@ -218,6 +231,7 @@ impl Task {
         // A chain of its own, only to learn what it writes and whether it has state.
         let probe = (spec.chain)(None)?;
         let stateful = probe.is_stateful();
+        let by_state = if stateful { PartitionsAdded::Fail } else { PartitionsAdded::Continue };
         let keeper = spec.keeper.filter(|_| stateful && spec.machine.checkpoints.is_some());
         let checkpoints = spec.machine.checkpoints.filter(|_| keeper.is_some());
         let machine = Machine::new(machine::Settings { stateful, checkpoints, ..spec.machine });
@@ -241,6 +255,7 @@ impl Task {
             pipeline: spec.pipeline,
             number: spec.number,
             offset_reset: spec.offset_reset,
+            partitions_added: spec.partitions_added.unwrap_or(by_state),
             converters: Converters { key: spec.key_converter, value: spec.value_converter },
             chain: spec.chain,
             generation: spec.machine.generation,
@@ -269,6 +284,9 @@ impl Task {
             sampled: BTreeSet::new(),
             record_bytes: RECORD_BYTES_GUESS,
             suspects: Suspects::default(),
+            known: BTreeMap::new(),
+            looked_at: Duration::ZERO,
+            looking: false,
             failure: None,
             reported_at: Duration::ZERO,
             served_at: Duration::ZERO,
@@ -330,6 +348,12 @@ impl Task {
         match message {
             Message::Wake => Ok(()),
             Message::Starts(event) | Message::Answer(Answer::Machine(event)) => self.on(event),
+            Message::Described(inquiry) => {
+                self.send(Request::Recognise(inquiry));
+                Ok(())
+            }
+            Message::Seen(topics) => self.seen(&topics),
+            Message::Answer(Answer::Recognised(inquiry, noted)) => self.recognised(inquiry, noted),
             Message::Answer(Answer::Encoder(topic, encoder)) => {
                 if let Some(encoder) = encoder {
                     self.encoders.insert(Arc::clone(&topic), encoder);
@@ -356,14 +380,15 @@ impl Task {
         if now.saturating_sub(self.reported_at) >= REPORT_INTERVAL {
             self.reported_at = now;
             self.report();
+            self.look_again(now);
         }
         Ok(())
     }
 
     fn act(&mut self, action: Action) -> Result<()> {
         match action {
-            Action::Claim { asked, requests } => self.send(Request::Claim { asked, requests }),
-            Action::FindStarts { asked, lanes } => self.find_starts(asked, lanes),
+            Action::Claim { asked, requests } => self.describe(asked, requests),
+            Action::FindStarts { asked, lanes } => return self.find_starts(asked, lanes),
             Action::Start(claim, history) => return self.start(claim, history),
             Action::Stop { lanes, revoked } => return self.stop(&lanes, revoked),
             Action::Write(flush, claims) => {
@@ -388,24 +413,6 @@ impl Task {
 
     fn prepare(&self, topic: Arc<str>, sample: Option<Vec<Field>>) {
         self.send(Request::Prepare { topic, outputs: self.outputs.clone(), sample });
-    }
-
-    /// Asks the broker on another thread, again and again until it answers.
-    fn find_starts(&self, asked: u64, lanes: Vec<Lane>) {
-        let (lookup, queue, reset) = (self.consumer.lookup(), self.queue.clone(), self.spec.offset_reset);
-        let waiting = self.spec.waiting_for_kafka();
-        let mut abandoned = self.abandon.subscribe();
-        self.runtime.spawn(async move {
-            let found = committer::found(move || lookup.starts(&lanes, reset), &waiting);
-            tokio::select! {
-                found = found => {
-                    let event = found.map_or_else(Event::Failed, |starts| Event::Starts { asked, starts });
-                    // A task that has ended meanwhile does not listen any more.
-                    let _ = queue.send(Message::Starts(event));
-                }
-                _ = abandoned.wait_for(|abandoned| *abandoned) => {}
-            }
-        });
     }
 
     /// Serves the consumer where it has woken us or has not been served for long.

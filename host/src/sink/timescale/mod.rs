@@ -23,6 +23,7 @@ pub mod schema;
 pub mod sqlstate;
 pub mod table;
 pub mod tls;
+pub mod topic;
 pub mod types;
 pub mod url;
 pub mod write;
@@ -40,7 +41,7 @@ use super::directory::Directory;
 use super::{BoxFuture, ClaimRequest, Claimed, Keeper, Level, Prepared, Sink, WriteError};
 use crate::config::pipeline::Timescale;
 use crate::error::{Error, Kind, Result};
-use crate::record::{Claim, Field, Flush, Lane, PositionRow, Segment};
+use crate::record::{Claim, Field, Flush, Lane, PositionRow, Segment, Topic};
 
 /// A table as flushes see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -223,6 +224,15 @@ impl Sink for TimescaleSink {
         Box::pin(async move {
             let mut connection = self.take().await?;
             let result = self.bind(&mut connection, topic, outputs, sample).await;
+            self.put_back(connection, failure_of(&result)).await;
+            result
+        })
+    }
+
+    fn recognise<'a>(&'a mut self, topics: &'a [Topic]) -> BoxFuture<'a, Result<Vec<Topic>>> {
+        Box::pin(async move {
+            let connection = self.take().await?;
+            let result = topic::recognise(&connection, self.pipeline(), topics).await;
             self.put_back(connection, failure_of(&result)).await;
             result
         })

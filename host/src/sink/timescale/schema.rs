@@ -25,6 +25,7 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, min_reader: 1, sql: include_str!("sql/1.sql") },
     Migration { version: 2, min_reader: 1, sql: include_str!("sql/2.sql") },
+    Migration { version: 3, min_reader: 1, sql: include_str!("sql/3.sql") },
 ];
 /// The function that moves positions. A changed signature gets a new name, so that old workers keep theirs.
 const ADVANCE: &str = include_str!("sql/advance.sql");
