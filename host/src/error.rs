@@ -46,6 +46,8 @@ pub enum Kind {
     TopicRecreated,
     /// Partitions were added to a topic whose state is kept by partition.
     PartitionsAdded,
+    /// The log lost records that had been read: an election of a leader that did not have them.
+    LogTruncated,
     /// The log no longer holds the next offset.
     OffsetOutOfRange,
     /// The database does not answer, restarts, or the connection broke.
@@ -110,6 +112,7 @@ impl Kind {
             | Kind::BrokerDenied
             | Kind::TopicRecreated
             | Kind::PartitionsAdded
+            | Kind::LogTruncated
             | Kind::OffsetOutOfRange
             | Kind::DatabaseDenied
             | Kind::DatabaseRights
@@ -150,6 +153,9 @@ impl Kind {
             Kind::PartitionsAdded => {
                 "A key that moved to another partition has left its state behind: set `partitions.added: continue` to read \
                  them from their first record on, or repartition into a topic of its own."
+            }
+            Kind::LogTruncated => {
+                "Rows of records that are gone are in the table, and others may lie in their place: compare both, then decide."
             }
             Kind::OffsetOutOfRange => "Records were deleted before they were read: decide where to go on.",
             Kind::DatabaseUnreachable => "Check `connection.url` and that the database runs; weir keeps trying.",

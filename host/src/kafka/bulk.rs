@@ -113,6 +113,7 @@ impl BulkQueue {
                 faults.push(fault);
                 continue;
             }
+            let leader_epoch = message.leader_epoch();
             let at = match current.filter(|&at| runs.get(at).is_some_and(|(l, _)| *l == lane)) {
                 Some(at) => at,
                 None => runs.iter().position(|(l, _)| *l == lane).unwrap_or_else(|| {
@@ -122,10 +123,10 @@ impl BulkQueue {
             };
             current = Some(at);
             if let Some((_, run)) = runs.get_mut(at) {
-                if run.is_full_for(&message) {
+                if run.is_full_for(&message, leader_epoch) {
                     full.push((lane, std::mem::take(run)));
                 }
-                run.push(message);
+                run.push(message, leader_epoch);
             }
         }
         let finished = full.into_iter().chain(runs).filter_map(|(lane, run)| self.finish(lane, run)).collect();
@@ -150,13 +151,15 @@ impl BulkQueue {
     fn finish(&self, lane: usize, run: Run) -> Option<Origin> {
         let (_, _, lane) = self.lanes.get(lane)?;
         let next_offset = run.offsets.last()? + 1;
+        let leader_epoch = Some(run.leader_epoch).filter(|&epoch| epoch >= 0);
         let payloads = Messages {
             run: run.messages,
             tombstones: run.tombstones,
             headers: Mutex::new(()),
             _client: Arc::clone(&self.client),
         };
-        Some(Origin::new(lane.clone(), run.offsets, run.timestamps, next_offset, run.bytes, Arc::new(payloads)))
+        let origin = Origin::new(lane.clone(), run.offsets, run.timestamps, next_offset, run.bytes, Arc::new(payloads));
+        Some(origin.written_under(leader_epoch))
     }
 }
 
@@ -170,10 +173,11 @@ impl Drop for BulkQueue {
     }
 }
 
-/// A run that is being gathered.
+/// A run that is being gathered: records of one leader epoch.
 #[derive(Default)]
 struct Run {
     messages: Vec<Message>,
+    leader_epoch: i32,
     offsets: Vec<i64>,
     timestamps: Vec<i64>,
     bytes: usize,
@@ -182,12 +186,14 @@ struct Run {
 }
 
 impl Run {
-    fn is_full_for(&self, message: &Message) -> bool {
-        self.messages.len() >= BATCH_ROWS_MAX
-            || (!self.messages.is_empty() && self.payload_bytes + message.payload_bytes() > BATCH_BYTES_MAX)
+    fn is_full_for(&self, message: &Message, leader_epoch: i32) -> bool {
+        let is_other =
+            self.payload_bytes + message.payload_bytes() > BATCH_BYTES_MAX || leader_epoch != self.leader_epoch;
+        self.messages.len() >= BATCH_ROWS_MAX || (is_other && !self.messages.is_empty())
     }
 
-    fn push(&mut self, message: Message) {
+    fn push(&mut self, message: Message, leader_epoch: i32) {
+        self.leader_epoch = leader_epoch;
         let bytes = message.payload_bytes();
         self.payload_bytes += bytes;
         self.tombstones |= message.value().is_none();
@@ -231,6 +237,12 @@ impl Message {
         // SAFETY: the message is alive and `kind` may be written.
         let ms = unsafe { ffi::rd_kafka_message_timestamp(self.0, &raw mut kind) };
         if ms < 0 { crate::record::origin::NO_TIMESTAMP } else { ms.saturating_mul(1_000) }
+    }
+
+    /// The leader epoch under which it was written; -1 where the broker does not tell.
+    fn leader_epoch(&self) -> i32 {
+        // SAFETY: the message is alive.
+        unsafe { ffi::rd_kafka_message_leader_epoch(self.0) }
     }
 
     fn error(&self) -> Option<(ffi::rd_kafka_resp_err_t, String)> {

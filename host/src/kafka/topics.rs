@@ -1,6 +1,7 @@
-//! What the broker knows a topic by: its id and its number of partitions.
+//! What the broker knows a topic by, its id and its number of partitions; and what it knows a position by beside the
+//! offset, the leader epoch.
 //!
-//! The safe wrapper of the client library asks for neither, so this file speaks to the C library, as `bulk.rs` does.
+//! The safe wrapper of the client library knows none of them, so this file speaks to the C library, as `bulk.rs` does.
 //! What it relies on: an answer to `rd_kafka_DescribeTopics` comes as one event on the queue that was given with the
 //! question; what the event holds lives until the event is destroyed.
 #![allow(unsafe_code, reason = "topics are described by a call that the safe client library does not offer")]
@@ -11,6 +12,7 @@ use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::TopicPartitionList;
 use rdkafka::bindings as ffi;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -18,7 +20,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use super::consumer::GroupContext;
 use super::failure;
 use crate::error::{Error, Kind, Result};
-use crate::record::Topic;
+use crate::record::{Lane, Topic};
 
 /// The id that brokers give which know no ids.
 const NO_ID: (i64, i64) = (0, 0);
@@ -46,6 +48,19 @@ pub(super) fn describe(client: &BaseConsumer<GroupContext>, names: &[Arc<str>], 
         Answer(event)
     };
     answer.topics()?.into_iter().zip(names).map(|(found, name)| found.read(name)).collect()
+}
+
+/// Says in a list of positions under which leader epoch the record before a lane's offset was written.
+pub(super) fn set_leader_epoch(positions: &TopicPartitionList, lane: &Lane, leader_epoch: Option<i32>) {
+    let Ok(topic) = CString::new(&*lane.topic) else { return };
+    // SAFETY: the list is alive, and with it its element, which nobody else touches meanwhile: lists are not shared
+    // between threads.
+    unsafe {
+        let element = ffi::rd_kafka_topic_partition_list_find(positions.ptr(), topic.as_ptr(), lane.partition);
+        if !element.is_null() {
+            ffi::rd_kafka_topic_partition_set_leader_epoch(element, leader_epoch.unwrap_or(-1));
+        }
+    }
 }
 
 /// The event that answers; null where none came.
@@ -128,5 +143,30 @@ unsafe fn id(id: *const ffi::rd_kafka_Uuid_t) -> Option<String> {
     unsafe {
         let bits = (ffi::rd_kafka_Uuid_most_significant_bits(id), ffi::rd_kafka_Uuid_least_significant_bits(id));
         (bits != NO_ID).then(|| CStr::from_ptr(ffi::rd_kafka_Uuid_base64str(id)).to_string_lossy().into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+    use super::*;
+    use rdkafka::Offset;
+
+    #[test]
+    fn positions_carry_the_epoch_of_the_record_before_them() {
+        let mut positions = TopicPartitionList::new();
+        positions.add_partition_offset("t", 3, Offset::Offset(7)).unwrap();
+        let epoch = |list: &TopicPartitionList| {
+            // SAFETY: the list is alive, and has an element of this name.
+            unsafe {
+                let element = ffi::rd_kafka_topic_partition_list_find(list.ptr(), c"t".as_ptr(), 3);
+                ffi::rd_kafka_topic_partition_get_leader_epoch(element)
+            }
+        };
+        for (told, held) in [(Some(5), 5), (Some(0), 0), (None, -1)] {
+            set_leader_epoch(&positions, &Lane::new("t", 3), told);
+            assert_eq!(epoch(&positions), held);
+            assert_eq!(epoch(&positions.clone()), held, "also in the copy that is sought");
+        }
     }
 }

@@ -57,6 +57,8 @@ pub struct Segment {
     pub from: i64,
     /// The next offset after it; greater than `from`.
     pub to: i64,
+    /// The leader epoch of the last record below `to`; None = it does not tell.
+    pub leader_epoch: Option<i32>,
     /// Records read between them, those without a row included.
     pub records: u64,
     /// Rows that left the chain, before the database refused any.
@@ -80,6 +82,7 @@ impl Segment {
             lane,
             from,
             to: from,
+            leader_epoch: None,
             records: 0,
             rows: 0,
             table,
@@ -127,6 +130,8 @@ pub struct Claim {
     pub token: Uuid,
     /// Where the sink stands: the first offset without rows.
     pub next_offset: i64,
+    /// The leader epoch of the last record below `next_offset`, by which a truncated log is told; None = not known.
+    pub leader_epoch: Option<i32>,
     /// Where the pipeline began to read this lane: the start of a replay without checkpoints.
     pub start_offset: i64,
     /// Records read since `start_offset`.

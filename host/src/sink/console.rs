@@ -59,6 +59,7 @@ impl ConsoleSink {
             epoch: 0,
             token,
             next_offset,
+            leader_epoch: None,
             start_offset: next_offset,
             records: 0,
             rows: 0,

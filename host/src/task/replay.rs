@@ -46,6 +46,9 @@ pub struct Replay {
     rows: u64,
     claim_records: u64,
     claim_rows: u64,
+    /// The leader epochs of the last record: as it was written, and as it is.
+    written_under: Option<i32>,
+    read_under: Option<i32>,
 }
 
 impl Replay {
@@ -65,6 +68,8 @@ impl Replay {
             rows: base.rows,
             claim_records: claim.records,
             claim_rows: claim.rows,
+            written_under: claim.leader_epoch,
+            read_under: None,
         })
     }
 
@@ -92,8 +97,23 @@ impl Replay {
         Ok(())
     }
 
+    /// Notes under which leader epoch the last record was written that is in the log now.
+    pub fn read_under(&mut self, leader_epoch: Option<i32>) {
+        self.read_under = leader_epoch;
+    }
+
     /// Ends the replay: everything recorded must have been met.
     pub fn finish(self) -> Result<()> {
+        if let (Some(written), Some(read)) = (self.written_under, self.read_under)
+            && written != read
+        {
+            let message = format!(
+                "the log of {} was truncated: the last record below offset {} was read under leader epoch {written}, and \
+                 the one that lies there now was written under {read}",
+                self.lane, self.until
+            );
+            return Err(Error::new(Kind::LogTruncated, message));
+        }
         if !self.compared {
             return Ok(());
         }
@@ -132,6 +152,7 @@ mod tests {
             epoch: 1,
             token: Uuid::nil(),
             next_offset: 10,
+            leader_epoch: None,
             start_offset: 0,
             records: 10,
             rows: 9,
@@ -173,6 +194,19 @@ mod tests {
             error.to_string(),
             "replay of t-0 up to offset 10 gave 9 records and 8 rows, but 10 and 9 were recorded"
         );
+    }
+
+    #[test]
+    fn a_log_that_was_truncated_and_grew_again_is_told_by_its_last_epoch() {
+        let claim = Claim { leader_epoch: Some(3), ..claim(&[]) };
+        for (read, passes) in [(Some(3), true), (None, true), (Some(4), false)] {
+            let mut replay = of(&claim).unwrap();
+            replay.replayed(10, 9, &[]).unwrap();
+            replay.read_under(read);
+            let finished = replay.finish();
+            assert_eq!(finished.is_ok(), passes, "{read:?}");
+            assert!(finished.is_ok() || finished.unwrap_err().kind() == Kind::LogTruncated);
+        }
     }
 
     #[test]

@@ -68,7 +68,7 @@ async fn try_claim(
                AS r(topic, partition, token, generation, stateful)
              WHERE p.pipeline = $1 AND p.topic = r.topic AND p.partition = r.partition
              RETURNING p.topic, p.partition, p.epoch, p.token, p.next_offset, p.start_offset, p.records_in, p.rows_out,
-               p.generation"
+               p.generation, p.leader_epoch"
         ))
         .await?;
     let client = &connection.client;
@@ -149,6 +149,7 @@ fn held(request: &ClaimRequest, rows: &[Row], decisions: &[Row], manifests: &[Ro
         epoch: row.get(2),
         token: row.get(3),
         next_offset: row.get(4),
+        leader_epoch: row.get(9),
         start_offset: row.get(5),
         records: row.get::<_, i64>(6) as u64,
         rows: row.get::<_, i64>(7) as u64,
@@ -219,6 +220,8 @@ pub struct Advance<'a> {
     pub records: Vec<i64>,
     /// Rows to add to the running count.
     pub rows: Vec<i64>,
+    /// Leader epochs of the last records below the next offsets.
+    pub leader_epochs: Vec<Option<i32>>,
 }
 
 impl<'a> Advance<'a> {
@@ -236,6 +239,7 @@ impl<'a> Advance<'a> {
             advance.tos.push(segment.to);
             advance.records.push(segment.records as i64);
             advance.rows.push(segment.rows as i64);
+            advance.leader_epochs.push(segment.leader_epoch);
         }
         advance
     }
@@ -245,9 +249,10 @@ impl<'a> Advance<'a> {
         format!(
             "UPDATE {}.position p
              SET next_offset = r.goal, records_in = p.records_in + r.records, rows_out = p.rows_out + r.rows,
-                 advanced_at = now()
-             FROM unnest($2::text[], $3::int4[], $4::int8[], $5::uuid[], $6::int8[], $7::int8[], $8::int8[], $9::int8[])
-               AS r(topic, partition, epoch, token, expected, goal, records, rows)
+                 leader_epoch = r.leader_epoch, advanced_at = now()
+             FROM unnest($2::text[], $3::int4[], $4::int8[], $5::uuid[], $6::int8[], $7::int8[], $8::int8[], $9::int8[],
+                         $10::int4[])
+               AS r(topic, partition, epoch, token, expected, goal, records, rows, leader_epoch)
              WHERE p.pipeline = $1 AND p.topic = r.topic AND p.partition = r.partition
                AND p.epoch = r.epoch AND p.token = r.token AND p.next_offset = r.expected",
             quote(schema)
