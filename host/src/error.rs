@@ -50,6 +50,8 @@ pub enum Kind {
     LogTruncated,
     /// The log no longer holds the next offset.
     OffsetOutOfRange,
+    /// A gap of a log that cannot be accepted as it was named.
+    GapRefused,
     /// The database does not answer, restarts, or the connection broke.
     DatabaseUnreachable,
     /// The database is short of something for a while: locks, disk, connections, a deadlock.
@@ -113,6 +115,7 @@ impl Kind {
             | Kind::TopicRecreated
             | Kind::PartitionsAdded
             | Kind::LogTruncated
+            | Kind::GapRefused
             | Kind::OffsetOutOfRange
             | Kind::DatabaseDenied
             | Kind::DatabaseRights
@@ -157,7 +160,11 @@ impl Kind {
             Kind::LogTruncated => {
                 "Rows of records that are gone are in the table, and others may lie in their place: compare both, then decide."
             }
-            Kind::OffsetOutOfRange => "Records were deleted before they were read: decide where to go on.",
+            Kind::OffsetOutOfRange => {
+                "Records were deleted before they were read: go on without them by the command that is named, or begin anew \
+                 under another name."
+            }
+            Kind::GapRefused => "Take pipeline, partition and offsets as the failed task names them.",
             Kind::DatabaseUnreachable => "Check `connection.url` and that the database runs; weir keeps trying.",
             Kind::DatabaseBusy => "The database is short of a resource or holds a lock; weir keeps trying.",
             Kind::DatabaseDenied => "Check the user and the password in `connection.url` and `connection.password`.",

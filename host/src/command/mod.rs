@@ -1,5 +1,6 @@
 //! The verbs of the command line, one file each.
 
+pub mod accept_gap;
 pub mod check;
 pub mod demo;
 pub mod plugin;
@@ -30,6 +31,8 @@ enum Verb {
     Run(WorkerArgs),
     /// Check pipeline files and name every error with its line
     Check(check::CheckArgs),
+    /// Go on without records that are gone from a topic, as the failed task asks
+    AcceptGap(accept_gap::AcceptGapArgs),
     /// Stream ticks through Kafka, the SMA plugin and PostgreSQL, and check every row
     Demo(demo::DemoArgs),
     /// Build and inspect plugins
@@ -48,6 +51,7 @@ pub fn main() -> ExitCode {
     match cli.verb {
         Verb::Run(args) => run::run(args),
         Verb::Check(args) => check::run(&args),
+        Verb::AcceptGap(args) => ended("weir accept-gap", accept_gap::run(&args)),
         Verb::Demo(args) => demo::run(&args),
         Verb::Plugin(args) => ended("weir plugin", args.run()),
         Verb::CompileComponent(args) => ended("weir compile-component", args.run()),

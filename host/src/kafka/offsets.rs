@@ -37,6 +37,12 @@ impl Lookup {
         super::topics::describe(&self.client, names, TIMEOUT)
     }
 
+    /// The first offset that a lane's log still holds, and the one after its last.
+    pub fn ends(&self, lane: &Lane) -> Result<(i64, i64)> {
+        let ends = self.client.fetch_watermarks(&lane.topic, lane.partition, TIMEOUT);
+        ends.map_err(|e| failure(format!("read the ends of {lane}"), e))
+    }
+
     /// Where each lane begins that the sink has no position of: at the group's committed offset when someone
     /// else wrote it (a pipeline that moved here goes on where it was), else by `reset`. A commit of our own
     /// without a position in the sink means that the database lost it: [`Kind::PositionLost`]. Lanes that `is_added`
@@ -70,10 +76,7 @@ impl Lookup {
                 return Ok(offset);
             }
         }
-        let (low, high) = self
-            .client
-            .fetch_watermarks(&lane.topic, lane.partition, TIMEOUT)
-            .map_err(|e| failure(format!("read the ends of {lane}"), e))?;
+        let (low, high) = self.ends(lane)?;
         match reset {
             _ if is_added => Ok(low),
             OffsetReset::Earliest => Ok(low),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::gap::Gap;
 use super::lane::Lane;
 use super::origin::Origin;
 use super::row_error::Stage;
@@ -140,6 +141,8 @@ pub struct Claim {
     pub rows: u64,
     /// The decisions since `start_offset`, by offset; only filled for stateful pipelines.
     pub decisions: Vec<Decision>,
+    /// The gaps below `next_offset` that an operator has accepted, by offset; only filled for stateful pipelines.
+    pub gaps: Vec<Gap>,
 }
 
 /// A position row as it is read back when the outcome of a transaction is unknown.

@@ -8,6 +8,7 @@
 pub mod backoff;
 pub mod checkpoint;
 pub mod committer;
+mod gaps;
 pub mod keeper;
 pub mod lane;
 mod lanes;
@@ -442,7 +443,9 @@ impl Task {
             if !ours {
                 continue;
             }
-            if error.policy() == Policy::Retry {
+            if let Some(lane) = lane.filter(|_| Task::is_gap(&error)) {
+                self.explain(&lane, error);
+            } else if error.policy() == Policy::Retry {
                 self.spec.waiting_for_kafka()(Some(&error));
             } else {
                 self.on(Event::Failed(error))?;
@@ -516,7 +519,7 @@ impl Task {
         let processed = match runner.process(run, &mut self.machine.ledger, encoder.as_mut()) {
             Ok(processed) => processed,
             Err(ProcessError::Broken(breakage)) => return self.rebuild(&lane, breakage),
-            Err(ProcessError::Failed(error)) => return Err(error),
+            Err(ProcessError::Failed(error)) => return Err(self.with_way_out(&lane, error)),
         };
         timer.observe_duration();
         let replayed = runner.replay_until().map_or(0, |until| until - end);

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::error::{Error, Kind, Result};
-use crate::record::{Claim, DecisionKind, Lane, RowError};
+use crate::record::{Claim, DecisionKind, Gap, Lane, RowError};
 use crate::state::Manifest;
 
 /// Where a lane's state stands before the lane is read.
@@ -32,6 +32,15 @@ impl Base {
     /// The state of a checkpoint.
     pub fn of(manifest: &Manifest) -> Self {
         Base { at: manifest.at, records: manifest.records, rows: manifest.rows, compared: true }
+    }
+
+    /// The same beyond the gaps that an operator has accepted: what lies in them cannot be read. Where records in them
+    /// were counted before, the replay gives fewer than were recorded, and is not compared.
+    #[must_use]
+    pub fn beyond(self, gaps: &[Gap]) -> Self {
+        let at = gaps.iter().fold(self.at, |at, gap| if (gap.from..gap.to).contains(&at) { gap.to } else { at });
+        let is_whole = gaps.iter().all(|gap| !gap.counted || gap.to <= self.at);
+        Base { at, compared: self.compared && is_whole, ..self }
     }
 }
 
@@ -152,6 +161,7 @@ mod tests {
             epoch: 1,
             token: Uuid::nil(),
             next_offset: 10,
+            gaps: Vec::new(),
             leader_epoch: None,
             start_offset: 0,
             records: 10,
@@ -221,6 +231,20 @@ mod tests {
         replay.replayed(4, 3, &[failed(7)]).unwrap();
         replay.finish().unwrap();
         assert!(Replay::of(&claim(&[3]), Base { at: 10, ..base }).is_none());
+    }
+
+    #[test]
+    fn a_base_in_a_gap_lies_behind_it() {
+        let gap = |from, to, counted| Gap { from, to, counted };
+        let base = |at| Base { at, records: 6, rows: 6, compared: true };
+        let unread = [gap(6, 8, false), gap(8, 9, false), gap(20, 30, false)];
+        assert_eq!(base(6).beyond(&unread), base(9), "what was never counted is not missed");
+        assert_eq!(base(5).beyond(&unread), base(5), "the records before it are there");
+        assert_eq!(base(9).beyond(&unread), base(9));
+        let counted = [gap(4, 8, true), gap(8, 9, false)];
+        assert_eq!(base(5).beyond(&counted), Base { compared: false, ..base(9) });
+        assert_eq!(base(2).beyond(&counted), Base { compared: false, ..base(2) });
+        assert_eq!(base(8).beyond(&counted), base(9), "a checkpoint behind it has the counts");
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl Slot {
         let of_speaker =
             history.checkpoints.into_iter().filter(|manifest| spoke.is_none_or(|g| manifest.generation == g));
         let same_chain = spoke.is_none_or(|spoke| spoke == generation);
-        let base = Base { compared: same_chain, ..Base::start(&claim) };
+        let base = Base { compared: same_chain, ..Base::start(&claim) }.beyond(&claim.gaps);
         Slot {
             metrics,
             stage: Stage::Waiting(None),
@@ -144,7 +144,7 @@ impl Slot {
         if held != given && !migrates {
             return Err(miscounted(given, held));
         }
-        self.base = Base { compared: self.same_chain, ..Base::of(&manifest) };
+        self.base = Base { compared: self.same_chain, ..Base::of(&manifest) }.beyond(&self.claim.gaps);
         self.stage = Stage::Waiting(Some(chain));
         // Changes can be laid over what this very chain has read as it was.
         self.below = Some(manifest).filter(|_| self.same_chain && !migrates);

@@ -80,7 +80,7 @@ impl Task {
     }
 
     /// Asks the broker on another thread, again and again until it answers.
-    fn ask_broker<T: Send + 'static>(
+    pub(super) fn ask_broker<T: Send + 'static>(
         &self,
         question: impl Fn(&Lookup) -> Result<T> + Send + Sync + 'static,
         answer: impl FnOnce(T) -> Message + Send + 'static,

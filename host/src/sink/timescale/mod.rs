@@ -10,6 +10,7 @@ pub mod connect;
 pub mod copy;
 pub mod decisions;
 pub mod failure;
+pub mod gap;
 pub mod hypertable;
 pub mod keeper;
 pub mod locate;
@@ -28,6 +29,7 @@ pub mod types;
 pub mod url;
 pub mod write;
 
+use std::ops::Range;
 use std::path::Path;
 
 use bind::Bound;
@@ -100,6 +102,14 @@ impl TimescaleSink {
         if keep {
             self.connection = Some(connection);
         }
+    }
+
+    /// Accepts that records of a lane are gone.
+    pub async fn accept_gap(&mut self, lane: &Lane, gap: &Range<i64>) -> Result<gap::Accepted> {
+        let mut connection = self.take().await?;
+        let result = gap::accept(&mut connection, self.pipeline(), lane, gap).await;
+        self.put_back(connection, failure_of(&result)).await;
+        result
     }
 
     fn pipeline(&self) -> Pipeline<'_> {

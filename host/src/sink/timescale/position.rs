@@ -12,7 +12,7 @@ use super::failure;
 use super::keeper::{self, MANIFEST};
 use crate::error::{Error, Kind, Result};
 use crate::limits::DATABASE_POSITION_WAIT_MAX;
-use crate::record::{Claim, Decision, DecisionKind, Flush, Lane, PositionRow, Stage};
+use crate::record::{Claim, Decision, DecisionKind, Flush, Gap, Lane, PositionRow, Stage};
 use crate::sink::{ClaimRequest, Claimed, History};
 use crate::state::Generation;
 
@@ -104,7 +104,7 @@ async fn read_history(
     let partitions: Vec<i32> = asking.iter().map(|lane| lane.partition).collect();
     let schema = quote(of.schema);
     let decisions = format!(
-        "SELECT d.topic, d.partition, d.at_offset, d.kind, d.stage, d.detail
+        "SELECT d.topic, d.partition, d.at_offset, d.kind, d.stage, d.detail, d.to_offset
          FROM unnest($2::text[], $3::int4[]) AS r(topic, partition)
          JOIN {schema}.position p ON p.pipeline = $1 AND p.topic = r.topic AND p.partition = r.partition
          JOIN {schema}.decision d ON d.pipeline = $1 AND d.topic = r.topic AND d.partition = r.partition
@@ -144,6 +144,7 @@ fn held(request: &ClaimRequest, rows: &[Row], decisions: &[Row], manifests: &[Ro
         }
     }
     let generation = row.get::<_, Option<&[u8]>>(8).and_then(|bytes| bytes.try_into().ok()).map(Generation);
+    let decided = decisions.iter().filter(|row| mine(row) && gap(row).is_none());
     let claim = Claim {
         lane: lane.clone(),
         epoch: row.get(2),
@@ -153,9 +154,14 @@ fn held(request: &ClaimRequest, rows: &[Row], decisions: &[Row], manifests: &[Ro
         start_offset: row.get(5),
         records: row.get::<_, i64>(6) as u64,
         rows: row.get::<_, i64>(7) as u64,
-        decisions: decisions.iter().filter(mine).map(|row| decision(lane, row)).collect::<Result<_>>()?,
+        decisions: decided.map(|row| decision(lane, row)).collect::<Result<_>>()?,
+        gaps: decisions.iter().filter(mine).filter_map(gap).collect(),
     };
     Ok(Claimed::Held(claim, History { generation, checkpoints }))
+}
+
+fn gap(row: &Row) -> Option<Gap> {
+    Gap::parse(row.get(3), row.get(2), row.get(6))
 }
 
 fn decision(lane: &Lane, row: &Row) -> Result<Decision> {

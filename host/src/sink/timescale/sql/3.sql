@@ -1,4 +1,4 @@
--- Version 3: what a topic was when a pipeline read it first.
+-- Version 3: what a topic was when a pipeline read it first, and gaps that an operator accepts.
 CREATE TABLE IF NOT EXISTS {schema}.topic (
   pipeline text COLLATE "C" NOT NULL,
   topic text COLLATE "C" NOT NULL,
@@ -8,3 +8,6 @@ CREATE TABLE IF NOT EXISTS {schema}.topic (
   PRIMARY KEY (pipeline, topic)
 );
 COMMENT ON TABLE {schema}.topic IS 'The id and the number of partitions that a topic had when a pipeline first read it.';
+
+-- Of the kinds gap and forgotten: the first offset behind it.
+ALTER TABLE {schema}.decision ADD COLUMN IF NOT EXISTS to_offset int8;
