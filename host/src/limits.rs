@@ -42,6 +42,8 @@ pub const REBUILDS_MAX: u32 = 10;
 pub const CHECKPOINTS_KEPT: usize = 3;
 /// Bytes of state that a guest hands out, or takes, at a time: what a checkpoint costs its lane in one go.
 pub const CHECKPOINT_PIECE_BYTES: u32 = 1 << 20;
+/// Pieces that may wait for whoever keeps or restores them: what they hold counts as memory of the task.
+pub const CHECKPOINT_PIECES_MAX: usize = 2;
 /// Bytes of state in one chunk, before it is compressed.
 pub const CHECKPOINT_CHUNK_BYTES: usize = 4 << 20;
 /// Time of one guest call: describe, configure, process, advance.

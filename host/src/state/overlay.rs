@@ -1,7 +1,7 @@
 //! Which entries of a checkpoint's layers count: of each key the newest. Layers are read newest first, so that nothing
 //! but the keys of the changes has to be remembered, and a guest is given each key once.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use arrow_buffer::BooleanBuffer;
 
@@ -11,21 +11,21 @@ use crate::error::Result;
 /// Reads layers newest first.
 #[derive(Debug, Default)]
 pub struct Overlay {
-    seen: HashSet<(u16, u16, Box<[u8]>)>,
+    /// Keys by stage and space.
+    seen: HashMap<(u16, u16), HashSet<Box<[u8]>>>,
 }
 
 impl Overlay {
     /// The entries of a stage that count: not deleted, and of a key that no newer layer has. `is_oldest`: no layer
     /// follows, so the keys need not be remembered.
     pub fn take(&mut self, stage: u16, entries: &Entries, is_oldest: bool) -> Result<Entries> {
-        let space = entries.space;
-        if is_oldest && self.seen.is_empty() && entries.deleted.count_set_bits() == 0 {
+        let seen = self.seen.entry((stage, entries.space)).or_default();
+        if is_oldest && seen.is_empty() && entries.deleted.count_set_bits() == 0 {
             return Ok(entries.clone());
         }
         let counts = |row: usize| {
-            let key: Box<[u8]> = entries.keys.value(row).into();
-            let place = (stage, space, key);
-            let known = if is_oldest { self.seen.contains(&place) } else { !self.seen.insert(place) };
+            let key = entries.keys.value(row);
+            let known = if is_oldest { seen.contains(key) } else { !seen.insert(key.into()) };
             !known && !entries.deleted.value(row)
         };
         let kept: BooleanBuffer = (0..entries.len()).map(counts).collect();

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::backoff::Backoff;
 use super::machine::Event;
+use super::patience::{Patience, Waiting, answered, unanswered, unless};
 use super::writer::{Fate, Report, Step, Tolerance, Writer};
 use crate::clock::Clock;
-use crate::error::{Error, Kind, Policy, Result};
+use crate::error::Result;
 use crate::record::origin::NO_TIMESTAMP;
 use crate::record::{Claim, Field, Flush, Topic};
 use crate::sink::{ClaimRequest, Encoder, Prepared, Sink, WriteError};
@@ -80,9 +80,6 @@ impl std::fmt::Debug for Answer {
 /// Where answers go; must not block.
 pub type Answers = Box<dyn Fn(Answer) + Send + Sync>;
 
-/// Told while the committer waits for the database (with the cause), and when it goes on (None).
-pub type Waiting = Box<dyn Fn(Option<&Error>) + Send + Sync>;
-
 /// The stage's parts.
 pub struct Committer {
     /// Where rows go.
@@ -108,25 +105,13 @@ impl std::fmt::Debug for Committer {
 impl Committer {
     /// Serves requests until the sender is gone or `abandon` turns true. An abandoned flush may or may not be
     /// committed; whoever claims its lanes next reads which.
-    pub async fn run(mut self, mut requests: mpsc::Receiver<Request>, mut abandon: watch::Receiver<bool>) {
-        loop {
-            let work = async {
-                match requests.recv().await {
-                    Some(request) => {
-                        self.serve(request).await;
-                        true
-                    }
-                    None => false,
-                }
-            };
-            let goes_on = tokio::select! {
-                goes_on = work => goes_on,
-                _ = abandon.wait_for(|abandoned| *abandoned) => false,
-            };
-            if !goes_on {
-                break;
+    pub async fn run(mut self, mut requests: mpsc::Receiver<Request>, abandon: watch::Receiver<bool>) {
+        let work = async {
+            while let Some(request) = requests.recv().await {
+                self.serve(request).await;
             }
-        }
+        };
+        unless(abandon, work).await;
         self.sink.close().await;
     }
 
@@ -141,34 +126,36 @@ impl Committer {
     }
 
     async fn prepare(&mut self, topic: Arc<str>, outputs: &[Field], sample: Option<&[Field]>) -> Result<Answer> {
-        let mut backoff = Backoff::default();
-        loop {
-            match answered(self.answer_max, self.sink.prepare(&topic, outputs, sample)).await {
-                Ok(Prepared::Ready(encoder)) => return Ok(self.went_on(Answer::Encoder(topic, Some(encoder)))),
-                Ok(Prepared::NeedsSample) => return Ok(self.went_on(Answer::Encoder(topic, None))),
-                Err(error) => retry(&self.waiting, error, &mut backoff).await?,
+        let mut patience = Patience::new(&self.waiting, self.answer_max);
+        let prepared = loop {
+            if let Some(answer) = patience.attempt(self.sink.prepare(&topic, outputs, sample)).await {
+                break answer?;
             }
-        }
+        };
+        let encoder = match prepared {
+            Prepared::Ready(encoder) => Some(encoder),
+            Prepared::NeedsSample => None,
+        };
+        Ok(Answer::Encoder(topic, encoder))
     }
 
     async fn recognise(&mut self, inquiry: Inquiry) -> Result<Answer> {
-        let mut backoff = Backoff::default();
+        let mut patience = Patience::new(&self.waiting, self.answer_max);
         loop {
-            match answered(self.answer_max, self.sink.recognise(&inquiry.topics)).await {
-                Ok(noted) => return Ok(self.went_on(Answer::Recognised(inquiry, noted))),
-                Err(error) => retry(&self.waiting, error, &mut backoff).await?,
+            if let Some(answer) = patience.attempt(self.sink.recognise(&inquiry.topics)).await {
+                return answer.map(|noted| Answer::Recognised(inquiry, noted));
             }
         }
     }
 
     async fn claim(&mut self, asked: u64, requests: &[ClaimRequest]) -> Result<Answer> {
-        let mut backoff = Backoff::default();
-        loop {
-            match answered(self.answer_max, self.sink.claim(requests)).await {
-                Ok(answers) => return Ok(self.went_on(Answer::Machine(Event::Claimed { asked, answers }))),
-                Err(error) => retry(&self.waiting, error, &mut backoff).await?,
+        let mut patience = Patience::new(&self.waiting, self.answer_max);
+        let answers = loop {
+            if let Some(answer) = patience.attempt(self.sink.claim(requests)).await {
+                break answer?;
             }
-        }
+        };
+        Ok(Answer::Machine(Event::Claimed { asked, answers }))
     }
 
     async fn write(&mut self, flush: Flush, claims: Vec<Claim>) -> Answer {
@@ -201,12 +188,8 @@ impl Committer {
             segment.origins.clear();
         }
         let took = self.clock.elapsed().saturating_sub(began);
-        self.went_on(Answer::Written(report, took))
-    }
-
-    fn went_on(&self, answer: Answer) -> Answer {
         (self.waiting)(None);
-        answer
+        Answer::Written(report, took)
     }
 }
 
@@ -217,45 +200,4 @@ fn latencies_us(report: &Report) -> Vec<i64> {
     let runs = committed.flat_map(|(segment, _, _)| &segment.origins);
     let sampled = runs.flat_map(|run| run.timestamps.iter().step_by(run.len().div_ceil(8).max(1)));
     sampled.filter(|&&at| at != NO_TIMESTAMP).map(|at| (now - at).max(0)).collect()
-}
-
-/// A call under a deadline. One that is given up takes its connection with it; the next opens another.
-pub async fn answered<T>(limit: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(unanswered(limit)))
-}
-
-fn unanswered(limit: Duration) -> Error {
-    Error::new(Kind::DatabaseUnreachable, format!("the database did not answer within {limit:?}"))
-}
-
-/// Waits before the next attempt, or passes on an error that another attempt would not cure.
-pub async fn retry(waiting: &Waiting, error: Error, backoff: &mut Backoff) -> Result<()> {
-    if error.policy() != Policy::Retry {
-        return Err(error);
-    }
-    waiting(Some(&error));
-    tokio::time::sleep(backoff.wait()).await;
-    Ok(())
-}
-
-/// Asks a question that blocks, on a thread for such, again and again until the answer is not one to retry.
-pub async fn found<T, F>(question: F, waiting: &Waiting) -> Result<T>
-where
-    T: Send + 'static,
-    F: Fn() -> Result<T> + Send + Sync + 'static,
-{
-    let question = Arc::new(question);
-    let mut backoff = Backoff::default();
-    loop {
-        let asked = Arc::clone(&question);
-        let answer = tokio::task::spawn_blocking(move || asked()).await;
-        match answer.map_err(|e| Error::caused(Kind::Internal, "ask the broker", e))? {
-            Err(error) if error.policy() == Policy::Retry => waiting(Some(&error)),
-            answer => {
-                waiting(None);
-                return answer;
-            }
-        }
-        tokio::time::sleep(backoff.wait()).await;
-    }
 }

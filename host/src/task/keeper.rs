@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
-use super::committer::{Waiting, answered, retry};
+use super::patience::{Patience, Waiting, unless};
 use crate::error::{Error, Kind, Result};
 use crate::limits::{CHECKPOINT_CHUNK_BYTES, DATABASE_ANSWER_MAX};
 use crate::record::{Claim, Lane};
@@ -17,7 +17,6 @@ use crate::sink::Keeper;
 use crate::state::chunk::About;
 use crate::state::manifest::Content;
 use crate::state::{Chunk, ChunkId, Entries, Generation, Layer, Manifest, Overlay, StageState};
-use crate::task::backoff::Backoff;
 
 /// What the thread asks for. Everything about one checkpoint comes in order.
 #[derive(Debug)]
@@ -110,27 +109,15 @@ struct Writing {
 
 impl Keeping {
     /// Serves requests until the sender is gone or `abandon` turns true.
-    pub async fn run(mut self, mut requests: mpsc::Receiver<Request>, mut abandon: watch::Receiver<bool>) {
+    pub async fn run(mut self, mut requests: mpsc::Receiver<Request>, abandon: watch::Receiver<bool>) {
         let mut writing = BTreeMap::new();
-        loop {
-            let work = async {
-                match requests.recv().await {
-                    Some(request) => {
-                        self.serve(&mut writing, request).await;
-                        (self.answers)(Answer::Moved);
-                        true
-                    }
-                    None => false,
-                }
-            };
-            let goes_on = tokio::select! {
-                goes_on = work => goes_on,
-                _ = abandon.wait_for(|abandoned| *abandoned) => false,
-            };
-            if !goes_on {
-                break;
+        let work = async {
+            while let Some(request) = requests.recv().await {
+                self.serve(&mut writing, request).await;
+                (self.answers)(Answer::Moved);
             }
-        }
+        };
+        unless(abandon, work).await;
         self.keeper.close().await;
     }
 
@@ -196,14 +183,10 @@ impl Keeping {
         let bytes = encoded.map_err(|e| Error::caused(Kind::Internal, "encode a chunk", e))??;
         let id = ChunkId { checkpoint: writing.id, number: writing.layer.chunks };
         let size = bytes.len() as u64;
-        let mut backoff = Backoff::default();
+        let mut patience = Patience::new(&self.waiting, DATABASE_ANSWER_MAX);
         loop {
-            match answered(DATABASE_ANSWER_MAX, self.keeper.put(&writing.draft.lane, id, bytes.clone())).await {
-                Ok(()) => {
-                    (self.waiting)(None);
-                    return Ok(size);
-                }
-                Err(error) => retry(&self.waiting, error, &mut backoff).await?,
+            if let Some(answer) = patience.attempt(self.keeper.put(&writing.draft.lane, id, bytes.clone())).await {
+                return answer.map(|()| size);
             }
         }
     }
@@ -226,18 +209,10 @@ impl Keeping {
     }
 
     async fn count(&mut self, claim: Claim, manifest: &Manifest) {
-        let mut backoff = Backoff::default();
+        let mut patience = Patience::new(&self.waiting, DATABASE_ANSWER_MAX);
         let counted = loop {
-            match answered(DATABASE_ANSWER_MAX, self.keeper.count(&claim, manifest)).await {
-                Ok(counted) => {
-                    (self.waiting)(None);
-                    break Ok(counted);
-                }
-                Err(error) => {
-                    if let Err(error) = retry(&self.waiting, error, &mut backoff).await {
-                        break Err(error);
-                    }
-                }
+            if let Some(answer) = patience.attempt(self.keeper.count(&claim, manifest)).await {
+                break answer;
             }
         };
         (self.answers)(match counted {
@@ -273,14 +248,10 @@ impl Keeping {
     }
 
     async fn get(&mut self, lane: &Lane, id: ChunkId) -> Result<Vec<u8>> {
-        let mut backoff = Backoff::default();
+        let mut patience = Patience::new(&self.waiting, DATABASE_ANSWER_MAX);
         loop {
-            match answered(DATABASE_ANSWER_MAX, self.keeper.get(lane, id)).await {
-                Ok(bytes) => {
-                    (self.waiting)(None);
-                    return Ok(bytes);
-                }
-                Err(error) => retry(&self.waiting, error, &mut backoff).await?,
+            if let Some(answer) = patience.attempt(self.keeper.get(lane, id)).await {
+                return answer;
             }
         }
     }

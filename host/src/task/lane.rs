@@ -152,8 +152,11 @@ impl LaneRunner {
         segment.rows += batch.len() as u64;
         self.counts = (self.counts.0 + run.len() as u64, self.counts.1 + batch.len() as u64);
         let excluded = self.caution.decisions(&run);
-        segment.decisions.extend(failed.iter().map(|(offset, error)| decision(*offset, error)).chain(excluded));
-        segment.decisions.sort_by_key(|decision| decision.offset);
+        let mut decisions: Vec<Decision> =
+            failed.iter().map(|(at, error)| decision(*at, error)).chain(excluded).collect();
+        decisions.sort_by_key(|decision| decision.offset);
+        // The runs of a segment follow each other.
+        segment.decisions.extend(decisions);
         segment.origins.push(run);
         processed.rows += batch.len() as u64;
         processed.failed.extend(failed);

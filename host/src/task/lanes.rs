@@ -6,11 +6,9 @@ use super::machine::Event;
 use super::slot::{Next, Slot};
 use super::suspect::{Breakage, is_breakage};
 use crate::error::{Error, Kind, Result};
+use crate::limits::CHECKPOINT_PIECES_MAX;
 use crate::record::{Claim, Lane, Origin, Stage};
 use crate::sink::History;
-
-/// Pieces of checkpoints that may wait for whoever keeps them: what they hold counts as memory of the task.
-const PIECES_MAX: usize = 2;
 
 impl Task {
     /// Takes a lane up: from its newest checkpoint that will do, else from its start.
@@ -124,7 +122,7 @@ impl Task {
     /// Hands out one piece of a frozen chain, if there is room for it. Returns whether more may follow at once.
     pub(super) fn hand_out(&mut self) -> Result<bool> {
         let Some(keeping) = &self.keeping else { return Ok(false) };
-        let has_room = || keeping.max_capacity() - keeping.capacity() < PIECES_MAX;
+        let has_room = || keeping.max_capacity() - keeping.capacity() < CHECKPOINT_PIECES_MAX;
         let frozen = self.slots.iter_mut().find(|(_, slot)| slot.is_handing_out());
         let Some((lane, slot)) = frozen.filter(|_| has_room()) else { return Ok(false) };
         let paused = self.spec.metrics.checkpoint_pause_seconds.start_timer();

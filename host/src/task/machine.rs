@@ -242,8 +242,18 @@ impl Machine {
             Event::Starts { asked, starts } => self.starts(asked, &starts),
             Event::Written(report) => self.written(report, now_ms),
             Event::Broken(lane) => self.broken(lane, now_ms),
-            Event::CaughtUp(lane) => self.course(&lane, None, Course::caught_up),
-            Event::Stored(lane, epoch, manifest) => self.course(&lane, Some(epoch), |course| course.stored(manifest)),
+            Event::CaughtUp(lane) => {
+                if let Some(course) = self.courses.get_mut(&lane) {
+                    course.caught_up();
+                }
+                Vec::new()
+            }
+            Event::Stored(lane, epoch, manifest) => {
+                if let Some(course) = self.course(&lane, epoch) {
+                    course.stored(manifest);
+                }
+                Vec::new()
+            }
             Event::Counted(lane, epoch, counted) => self.counted(lane, epoch, counted, now_ms),
             Event::CheckpointFailed(lane, epoch) => self.checkpoint_failed(lane, epoch, now_ms),
             Event::Failed(error) => return self.fail(error),
@@ -346,16 +356,13 @@ impl Machine {
         self.courses.get(lane).is_none_or(Course::may_speak)
     }
 
-    /// Tells a lane's course, under the claim of this epoch where one is given.
-    fn course(&mut self, lane: &Lane, epoch: Option<i64>, tell: impl FnOnce(&mut Course)) -> Vec<Action> {
-        let course = self.courses.get_mut(lane).filter(|course| epoch.is_none_or(|epoch| course.epoch == epoch));
-        course.map(tell);
-        Vec::new()
+    /// The checkpoints of a lane, where the claim of this epoch still holds it.
+    fn course(&mut self, lane: &Lane, epoch: i64) -> Option<&mut Course> {
+        self.courses.get_mut(lane).filter(|course| course.epoch == epoch)
     }
 
     fn counted(&mut self, lane: Lane, epoch: i64, counted: bool, now_ms: u64) -> Vec<Action> {
-        let course = self.courses.get_mut(&lane).filter(|course| course.epoch == epoch);
-        let Some(course) = course else { return Vec::new() };
+        let Some(course) = self.course(&lane, epoch) else { return Vec::new() };
         let counts = course.counted(counted, now_ms);
         vec![Action::Thaw { lane, counts }]
     }
@@ -363,8 +370,7 @@ impl Machine {
     fn checkpoint_failed(&mut self, lane: Lane, epoch: i64, now_ms: u64) -> Vec<Action> {
         let processed = self.ledger.processed(&lane).unwrap_or_default();
         let last_call = self.phase == Phase::Draining;
-        let course = self.courses.get_mut(&lane).filter(|course| course.epoch == epoch);
-        let Some(course) = course else { return Vec::new() };
+        let Some(course) = self.course(&lane, epoch) else { return Vec::new() };
         course.failed(processed, now_ms, last_call);
         vec![Action::Thaw { lane, counts: false }]
     }

@@ -14,6 +14,7 @@ pub mod lane;
 mod lanes;
 pub mod ledger;
 pub mod machine;
+pub mod patience;
 pub mod planted;
 pub mod replay;
 mod slot;
@@ -38,6 +39,7 @@ use self::committer::{Answer, Committer, Inquiry, Request};
 use self::keeper::Keeping;
 use self::lane::ProcessError;
 use self::machine::{Action, Event, Machine};
+use self::patience::Waiting;
 use self::slot::{Converters, Slot};
 use self::status::{LaneStatus, Party, SharedStatus, State};
 use self::suspect::Suspects;
@@ -512,7 +514,6 @@ impl Task {
         let (Some(slot), Some(encoder)) = (self.slots.get_mut(&lane), self.encoders.get_mut(&lane.topic)) else {
             return Ok(());
         };
-        let metrics = slot.metrics.clone();
         let runner = slot.runner(&self.spec.converters, self.spec.tolerance, encoder.as_mut())?;
         let (records, end) = (run.len() as u64, run.next_offset);
         let timer = self.spec.metrics.guest_seconds.start_timer();
@@ -522,9 +523,11 @@ impl Task {
             Err(ProcessError::Failed(error)) => return Err(self.with_way_out(&lane, error)),
         };
         timer.observe_duration();
-        let replayed = runner.replay_until().map_or(0, |until| until - end);
-        metrics.replay_remaining.set(replayed.max(0));
-        metrics.guest_memory.set(runner.memory_bytes() as i64);
+        let to_replay = runner.replay_until().map_or(0, |until| until - end);
+        let memory = runner.memory_bytes();
+        let metrics = &slot.metrics;
+        metrics.replay_remaining.set(to_replay.max(0));
+        metrics.guest_memory.set(memory as i64);
         metrics.records.inc_by(records);
         metrics.rows.inc_by(processed.rows);
         metrics.errors.inc_by(processed.failed.len() as u64);
@@ -629,7 +632,7 @@ impl Task {
 }
 
 impl SpecParts {
-    fn waiting_for_kafka(&self) -> committer::Waiting {
+    fn waiting_for_kafka(&self) -> Waiting {
         waiting(Party::Kafka, &self.pipeline, self.number, &self.status)
     }
 
@@ -681,7 +684,7 @@ fn answers(queue: &Sender<Message>) -> committer::Answers {
 }
 
 /// Notes in status and log what a task waits for from one party; a cause is logged when it is new.
-fn waiting(party: Party, pipeline: &str, task: usize, status: &SharedStatus) -> committer::Waiting {
+fn waiting(party: Party, pipeline: &str, task: usize, status: &SharedStatus) -> Waiting {
     let (pipeline, status) = (pipeline.to_owned(), status.clone());
     Box::new(move |error| {
         let news = status.set_waiting(party, error);

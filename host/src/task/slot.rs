@@ -13,7 +13,7 @@ use super::writer::Tolerance;
 use crate::convert::Converter;
 use crate::convert::decoder::Decoder;
 use crate::error::{Error, Kind, Result};
-use crate::limits::CHECKPOINT_PIECE_BYTES;
+use crate::limits::{CHECKPOINT_PIECE_BYTES, CHECKPOINT_PIECES_MAX};
 use crate::metrics::LaneMetrics;
 use crate::record::Claim;
 use crate::sink::{Encoder, History};
@@ -32,6 +32,7 @@ pub struct Slot {
     candidates: VecDeque<Manifest>,
     /// Whether the chain has written the rows that are there: otherwise a replay cannot be compared with them.
     same_chain: bool,
+    /// Where its state stands.
     base: Base,
     caution: Caution,
     /// The last checkpoint that counts and that the guests know of: what changes are laid over.
@@ -103,7 +104,7 @@ impl Slot {
             Offer::Taken { migrates } => migrates,
             Offer::Rejected(why) => return Err(Error::new(Kind::CheckpointUnusable, why)),
         };
-        let (sender, pieces) = async_mpsc::channel(2);
+        let (sender, pieces) = async_mpsc::channel(CHECKPOINT_PIECES_MAX);
         self.stage = Stage::Restoring { chain, manifest: manifest.clone(), pieces, migrates };
         Ok(Some((manifest, sender)))
     }

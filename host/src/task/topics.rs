@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::committer::{self, Inquiry, Request};
+use super::committer::{Inquiry, Request};
 use super::machine::Event;
+use super::patience;
 use super::{Message, Task};
 use crate::config::pipeline::PartitionsAdded;
 use crate::error::{Error, Kind, Result};
@@ -89,7 +90,7 @@ impl Task {
         let waiting = self.spec.waiting_for_kafka();
         let mut abandoned = self.abandon.subscribe();
         self.runtime.spawn(async move {
-            let found = committer::found(move || question(&lookup), &waiting);
+            let found = patience::found(move || question(&lookup), &waiting);
             tokio::select! {
                 found = found => {
                     let message = found.map_or_else(|error| Message::Starts(Event::Failed(error)), answer);

@@ -2,7 +2,7 @@
 
 use weir_plugin_sdk::state::Header;
 use weir_plugin_sdk::{
-    CODE_SETTING, Check, Description, Failure, Importance, KEY, Setting, Settings, TIMESTAMP, duration_us,
+    CODE_SETTING, Check, Description, Failure, Importance, KEY, Setting, Settings, TIMESTAMP, duration_us, lateness_us,
 };
 
 /// Open windows that may be held at most: what one call may give back when all of them fire at one row.
@@ -112,7 +112,7 @@ impl Config {
             time_field: owned("time.field")?,
             interval_us: parse_interval(settings.text("interval")?)
                 .ok_or_else(|| settings.invalid("interval", INTERVAL))?,
-            lateness_us: parse_lateness(settings.text("lateness")?)
+            lateness_us: lateness_us(settings.text("lateness")?)
                 .ok_or_else(|| settings.invalid("lateness", LATENESS))?,
             future_max_us: match settings.text("future.max")? {
                 "none" => None,
@@ -184,7 +184,7 @@ impl Config {
             return Some(refused("volume.type", &then));
         }
         let lateness = written("lateness", "0");
-        let kept = parse_lateness(&lateness).unwrap_or(0);
+        let kept = lateness_us(&lateness).unwrap_or(0);
         (kept < self.lateness_us).then(|| refused("lateness", &lateness))
     }
 }
@@ -213,8 +213,4 @@ fn parse_duration(text: &str) -> Option<u64> {
 
 fn parse_interval(text: &str) -> Option<i64> {
     duration_us(text).filter(|interval_us| *interval_us > 0)
-}
-
-fn parse_lateness(text: &str) -> Option<u64> {
-    if text == "0" { Some(0) } else { parse_duration(text) }
 }

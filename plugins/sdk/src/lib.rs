@@ -38,4 +38,4 @@ pub use output_column::{OutputColumn, Value};
 pub use plan::{Carry, EventTime, Field, KEY, Kind, OFFSET, PARTITION, Plan, TIMESTAMP, TOPIC, WATERMARK};
 pub use plugin::{Plugin, Stateful};
 pub use setting::{Check, Importance, Setting, SettingType, Width};
-pub use settings::{Settings, duration_us};
+pub use settings::{Settings, duration_us, lateness_us};

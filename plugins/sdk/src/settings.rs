@@ -158,6 +158,11 @@ pub fn duration_us(text: &str) -> Option<i64> {
     number.parse::<i64>().ok()?.checked_mul(unit_us)
 }
 
+/// The lateness that a text stands for, in µs: `0`, or a duration as [`duration_us`] reads it.
+pub fn lateness_us(text: &str) -> Option<u64> {
+    if text == "0" { Some(0) } else { u64::try_from(duration_us(text)?).ok() }
+}
+
 /// The number of letters to insert, delete or replace to make one text of the other (Levenshtein 1966).
 fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.chars().count()).collect();

@@ -2,7 +2,7 @@
 
 use weir_plugin_sdk::state::Header;
 use weir_plugin_sdk::{
-    CODE_SETTING, Check, Description, Failure, Importance, KEY, Setting, Settings, TIMESTAMP, duration_us,
+    CODE_SETTING, Check, Description, Failure, Importance, KEY, Setting, Settings, TIMESTAMP, duration_us, lateness_us,
 };
 
 /// Rows that a window has at most.
@@ -157,7 +157,7 @@ impl Config {
             return Some(refused(key, &then));
         }
         let lateness = written("lateness", "0");
-        let kept = parse_lateness(&lateness).unwrap_or(0);
+        let kept = lateness_us(&lateness).unwrap_or(0);
         (kept < self.lateness_us).then(|| refused("lateness", &lateness))
     }
 }
@@ -187,19 +187,11 @@ fn min_periods(settings: &Settings, window: Span) -> Result<u32, Failure> {
 }
 
 fn lateness(settings: &Settings, window: Span) -> Result<u64, Failure> {
-    let lateness_us =
-        parse_lateness(settings.text("lateness")?).ok_or_else(|| settings.invalid("lateness", LATENESS))?;
+    let lateness_us = lateness_us(settings.text("lateness")?).ok_or_else(|| settings.invalid("lateness", LATENESS))?;
     match window {
         Span::Rows(_) if lateness_us > 0 => {
             Err(settings.invalid("lateness", "0 beside a window of rows, which follows the order of arrival"))
         }
         _ => Ok(lateness_us),
-    }
-}
-
-fn parse_lateness(text: &str) -> Option<u64> {
-    match text {
-        "0" => Some(0),
-        text => u64::try_from(duration_us(text)?).ok(),
     }
 }

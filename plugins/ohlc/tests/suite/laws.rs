@@ -4,8 +4,7 @@ use crate::ohlc_cases::{Bar, Case, Row, generate};
 use crate::{bar, record, run_case, settings};
 use ohlc::Ohlc;
 use std::collections::{BTreeMap, BTreeSet};
-use weir_plugin_sdk::state::{Entries, Extent};
-use weir_plugin_sdk::testkit::{Chance, Kit, Record, law_of_cuts, law_of_restarts};
+use weir_plugin_sdk::testkit::{Chance, Record, law_of_cuts, law_of_increments, law_of_restarts};
 
 const SEED: u64 = 7;
 
@@ -85,40 +84,9 @@ fn the_order_of_arrival_within_the_lateness_does_not_matter() {
     }
 }
 
-/// A checkpoint's entries by table and key, as a host keeps them.
-type Held = BTreeMap<(u16, Vec<u8>), Vec<u8>>;
-
-fn checkpoint(kit: &mut Kit<Ohlc>, extent: Extent, held: &mut Held) -> usize {
-    let guest = kit.guest();
-    guest.begin_checkpoint(extent).unwrap();
-    let mut count = 0;
-    let mut put = |space: u16, entries: &Entries| {
-        count += entries.len();
-        for (key, value) in entries.iter() {
-            match value {
-                Some(value) => held.insert((space, key.to_vec()), value.to_vec()),
-                None => held.remove(&(space, key.to_vec())),
-            };
-        }
-    };
-    while guest.next_entries(200, &mut put).unwrap() {}
-    guest.end_checkpoint(true);
-    count
-}
-
 #[test]
 fn a_chain_of_increments_is_a_full_checkpoint() {
     for case in generate(SEED + 5, 60) {
-        let mut kit = Kit::<Ohlc>::new(&settings(&case)).unwrap();
-        let (mut chain, mut extent) = (Held::new(), Extent::Full);
-        for records in records(&case).chunks(17) {
-            kit.process(records).unwrap();
-            checkpoint(&mut kit, extent, &mut chain);
-            extent = Extent::Incremental;
-        }
-        let mut full = Held::new();
-        checkpoint(&mut kit, Extent::Full, &mut full);
-        assert_eq!(chain, full, "{:?}", case.settings);
-        assert_eq!(checkpoint(&mut kit, Extent::Incremental, &mut chain), 0, "nothing has changed since");
+        law_of_increments::<Ohlc>(&settings(&case), &records(&case), 20).unwrap();
     }
 }

@@ -40,13 +40,7 @@ fn settings(case: &Case) -> Vec<(&str, &str)> {
 fn run_case(case: &Case, chance: &mut Chance) -> (Kit<Ohlc>, Outcome) {
     let mut kit = Kit::<Ohlc>::new(&settings(case)).unwrap();
     let records: Vec<Record> = case.rows.iter().map(record).collect();
-    let mut outcome = Outcome::default();
-    let mut rest = records.as_slice();
-    while !rest.is_empty() {
-        let (batch, later) = rest.split_at(1 + chance.below(rest.len()));
-        outcome.extend(kit.process(batch).unwrap());
-        rest = later;
-    }
+    let outcome = kit.process_cut(&records, chance).unwrap();
     (kit, outcome)
 }
 

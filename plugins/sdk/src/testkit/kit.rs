@@ -1,6 +1,6 @@
 //! One guest and what a host does around it: rows out of records, running numbers, the watermark.
 
-use super::{Datum, Record};
+use super::{Chance, Datum, Record};
 use crate::guest::Guest;
 use crate::output_column::OutputColumn;
 use crate::{CODE_COLUMN, Column, Failure, Field, OFFSET, Output, PARTITION, Plan, Plugin, RowError, WATERMARK};
@@ -74,6 +74,17 @@ impl<P: Plugin> Kit<P> {
             let columns: Vec<Column<'_>> = inputs.iter().map(OutputColumn::column).collect();
             let output = self.guest.process(offsets.len(), &columns)?;
             collect(output, &plan, &offsets, &mut outcome)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Processes the records in batches of random lengths.
+    pub fn process_cut(&mut self, records: &[Record], chance: &mut Chance) -> Result<Outcome, Failure> {
+        let (mut outcome, mut rest) = (Outcome::default(), records);
+        while !rest.is_empty() {
+            let (batch, later) = rest.split_at(1 + chance.below(rest.len()));
+            outcome.extend(self.process(batch)?);
+            rest = later;
         }
         Ok(outcome)
     }

@@ -1,4 +1,4 @@
-//! The two laws, tried out on random cuts and random mishaps.
+//! The laws, tried out on random cuts, checkpoints and mishaps.
 
 use std::fmt;
 
@@ -198,4 +198,45 @@ fn restarted<P: Stateful>(attempt: &mut Attempt<'_>) -> Result<Store, Failure> {
         store.end(&mut kit, false)?;
     }
     store::snapshot(&mut kit)
+}
+
+/// Takes an incremental checkpoint after each of `batches` batches: laid over each other they must hold what a full
+/// checkpoint holds, and one more, with nothing changed, must be empty.
+///
+/// # Errors
+/// A chain that differs, by the number of its entries; any failure of a call.
+pub fn law_of_increments<P: Stateful>(
+    settings: &[(&str, &str)],
+    records: &[Record],
+    batches: usize,
+) -> Result<(), Broken> {
+    let failed = |events: &str, difference: String| Broken {
+        plan: "A chain of increments".to_owned(),
+        events: events.to_owned(),
+        difference,
+    };
+    let chained = || {
+        let (mut kit, mut chain) = (Kit::<P>::new(settings)?, Store::new());
+        let mut increment = |kit: &mut Kit<P>| {
+            chain.begin(kit, Extent::Incremental)?;
+            while chain.take(kit, 200)? {}
+            chain.end(kit, true)
+        };
+        for batch in records.chunks(records.len().div_ceil(batches.max(1)).max(1)) {
+            kit.process(batch)?;
+            increment(&mut kit)?;
+        }
+        let unchanged = increment(&mut kit)?;
+        Ok((store::snapshot(&mut kit)?, chain, unchanged))
+    };
+    let (full, chain, unchanged) =
+        chained().map_err(|failure: Failure| failed("a checkpoint after each batch", failure.to_string()))?;
+    if unchanged > 0 {
+        return Err(failed("nothing changed", format!("{unchanged} entries were written")));
+    }
+    if !full.agrees_with(&chain) {
+        let (chained, whole) = (chain.len(), full.len());
+        return Err(failed("the last of them", format!("{chained} entries differ from the {whole} of a full one")));
+    }
+    Ok(())
 }

@@ -1,8 +1,9 @@
 //! Tests for plugin authors, natively and without a host: records from literals, batches cut wherever the
-//! test wants, and the two laws every plugin has to keep.
+//! test wants, and the laws every plugin has to keep.
 //!
 //! - [`law_of_cuts`]: where the host cuts batches changes nothing.
 //! - [`law_of_restarts`]: checkpoints, failed checkpoints and restores into new guests change nothing.
+//! - [`law_of_increments`]: a chain of incremental checkpoints holds what a full one does.
 //!
 //! ```
 //! use weir_plugin_sdk::testkit::{Kit, law_of_cuts};
@@ -44,6 +45,6 @@ mod store;
 
 pub use chance::Chance;
 pub use kit::{Kit, Outcome};
-pub use laws::{Broken, law_of_cuts, law_of_restarts};
+pub use laws::{Broken, law_of_cuts, law_of_increments, law_of_restarts};
 pub use record::{Datum, Record};
 pub use store::Store;

@@ -68,15 +68,16 @@ impl Store {
         })
     }
 
-    /// Ends the checkpoint: takes what is left of it and commits it, or drops it as a failed one.
+    /// Ends the checkpoint: takes what is left of it and commits it, or drops it as a failed one. Returns the number
+    /// of entries that it has committed.
     ///
     /// # Errors
     /// A key that the checkpoint held more than once.
-    pub fn end<P: Stateful>(&mut self, kit: &mut Kit<P>, committed: bool) -> Result<(), Failure> {
+    pub fn end<P: Stateful>(&mut self, kit: &mut Kit<P>, committed: bool) -> Result<usize, Failure> {
         while committed && self.take(kit, 1 << 16)? {}
         kit.guest().end_checkpoint(committed);
         let Some(mut checkpoint) = self.underway.take().filter(|_| committed) else {
-            return Ok(());
+            return Ok(0);
         };
         let written = std::mem::take(&mut checkpoint.written);
         let mut keys: Vec<_> = written.iter().map(|(space, key, _)| (*space, key)).collect();
@@ -87,6 +88,7 @@ impl Store {
                 format!("A checkpoint holds key {key:?} of table {space} more than once."),
             ));
         }
+        let count = written.len();
         for (space, key, value) in written {
             match value {
                 Some(value) => checkpoint.held.insert((space, key), value),
@@ -94,7 +96,7 @@ impl Store {
             };
         }
         self.committed = Some(checkpoint);
-        Ok(())
+        Ok(count)
     }
 
     /// A new kit with the last committed checkpoint in it, entries in random order and portions; a fresh one

@@ -5,8 +5,10 @@ use crate::{record, run_case, settings};
 use proptest::prelude::*;
 use sma::Sma;
 use std::collections::BTreeMap;
-use weir_plugin_sdk::state::{Entries, Extent};
-use weir_plugin_sdk::testkit::{Chance, Datum, Kit, Outcome, Record, law_of_cuts, law_of_restarts};
+use weir_plugin_sdk::state::Extent;
+use weir_plugin_sdk::testkit::{
+    Chance, Datum, Kit, Outcome, Record, Store, law_of_cuts, law_of_increments, law_of_restarts,
+};
 
 const SEED: u64 = 7;
 
@@ -96,39 +98,10 @@ fn scaling_by_a_power_of_two_scales_means() {
     assert!(compared > 5_000, "{compared} means were compared");
 }
 
-/// A checkpoint's entries, as a host keeps them.
-fn checkpoint(kit: &mut Kit<Sma>, extent: Extent, held: &mut BTreeMap<Vec<u8>, Vec<u8>>) -> usize {
-    let guest = kit.guest();
-    guest.begin_checkpoint(extent).unwrap();
-    let mut count = 0;
-    let mut put = |_: u16, entries: &Entries| {
-        count += entries.len();
-        for (key, value) in entries.iter() {
-            match value {
-                Some(value) => held.insert(key.to_vec(), value.to_vec()),
-                None => held.remove(key),
-            };
-        }
-    };
-    while guest.next_entries(200, &mut put).unwrap() {}
-    guest.end_checkpoint(true);
-    count
-}
-
 #[test]
 fn a_chain_of_increments_is_a_full_checkpoint() {
     for case in generate(SEED + 5, 60) {
-        let mut kit = Kit::<Sma>::new(&settings(&case)).unwrap();
-        let (mut chain, mut extent) = (BTreeMap::new(), Extent::Full);
-        for records in records(&case).chunks(17) {
-            kit.process(records).unwrap();
-            checkpoint(&mut kit, extent, &mut chain);
-            extent = Extent::Incremental;
-        }
-        let mut full = BTreeMap::new();
-        checkpoint(&mut kit, Extent::Full, &mut full);
-        assert_eq!(chain, full, "{:?}", case.settings);
-        assert_eq!(checkpoint(&mut kit, Extent::Incremental, &mut chain), 0, "nothing has changed since");
+        law_of_increments::<Sma>(&settings(&case), &records(&case), 20).unwrap();
     }
 }
 
@@ -139,11 +112,15 @@ fn an_increment_is_as_large_as_the_change() {
     let row = |price: f64| Record::new().with("price", price);
     let rows: Vec<Record> = (0..3_000).map(|number| row(f64::from(number))).collect();
     kit.process(&rows).unwrap();
-    let mut held = BTreeMap::new();
-    // 1000 slots in 2 blocks of 500, each of 16 pages.
-    assert_eq!(checkpoint(&mut kit, Extent::Full, &mut held), 1 + 2 * 16);
+    let mut store = Store::new();
+    let mut checkpoint = |kit: &mut Kit<Sma>| {
+        store.begin(kit, Extent::Incremental).unwrap();
+        store.end(kit, true).unwrap()
+    };
+    // The first is a full one: 1000 slots in 2 blocks of 500, each of 16 pages.
+    assert_eq!(checkpoint(&mut kit), 1 + 2 * 16);
     kit.process(&[row(0.5)]).unwrap();
-    assert_eq!(checkpoint(&mut kit, Extent::Incremental, &mut held), 2);
+    assert_eq!(checkpoint(&mut kit), 2);
 }
 
 proptest! {

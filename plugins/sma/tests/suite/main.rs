@@ -62,12 +62,5 @@ fn settings(case: &Case) -> Vec<(&str, &str)> {
 fn run_case(case: &Case, chance: &mut Chance) -> Outcome {
     let mut kit = Kit::<Sma>::new(&settings(case)).unwrap();
     let records: Vec<Record> = case.rows.iter().map(record).collect();
-    let mut outcome = Outcome::default();
-    let mut rest = records.as_slice();
-    while !rest.is_empty() {
-        let (batch, later) = rest.split_at(1 + chance.below(rest.len()));
-        outcome.extend(kit.process(batch).unwrap());
-        rest = later;
-    }
-    outcome
+    kit.process_cut(&records, chance).unwrap()
 }
