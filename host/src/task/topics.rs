@@ -23,7 +23,10 @@ impl Task {
         let names: BTreeSet<Arc<str>> = requests.iter().map(|request| Arc::clone(&request.lane.topic)).collect();
         let names: Vec<Arc<str>> = names.into_iter().collect();
         let question = move |lookup: &Lookup| lookup.topics(&names);
-        self.ask_broker(question, move |topics| Message::Described(Inquiry { asked, requests, topics }));
+        self.ask_broker(question, move |mut topics| {
+            topics.iter_mut().for_each(|topic| count_asked(topic, &requests));
+            Message::Described(Inquiry { asked, requests, topics })
+        });
     }
 
     /// Claims the lanes when their topics are those that were read first.
@@ -103,6 +106,13 @@ impl Task {
     }
 }
 
+/// Counts the partitions that the group gives as well: the broker that describes a topic may not have heard of all yet,
+/// and those that are there from the beginning are none that were added.
+fn count_asked(topic: &mut Topic, requests: &[ClaimRequest]) {
+    let given = requests.iter().filter(|request| request.lane.topic == topic.name).map(|r| r.lane.partition + 1).max();
+    topic.partitions = topic.partitions.max(given.unwrap_or_default());
+}
+
 /// The sentence about a topic that is not the one that was read.
 fn recreated(known: &Topic, found: &Topic) -> Error {
     let id = |topic: &Topic| topic.id.clone().unwrap_or_default();
@@ -121,4 +131,34 @@ fn grown(topic: &str, known: i32, added: &[i32]) -> Error {
     let message =
         format!("{word} {named} of topic {topic} {were} added after this pipeline first read it, when it had {known}");
     Error::new(Kind::PartitionsAdded, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::Generation;
+
+    #[test]
+    fn a_partition_that_the_group_gives_at_first_was_not_added() {
+        let request = |topic, partition| ClaimRequest {
+            lane: Lane::new(topic, partition),
+            start: None,
+            stateful: true,
+            generation: Generation([0; 32]),
+        };
+        let requests = [request("t", 5), request("t", 1), request("u", 9)];
+        for (described, counted) in [(4, 6), (8, 8)] {
+            let mut topic = Topic { name: Arc::from("t"), id: None, partitions: described };
+            count_asked(&mut topic, &requests);
+            assert_eq!(topic.partitions, counted);
+        }
+    }
+
+    #[test]
+    fn one_partition_and_several_are_told() {
+        let sentence = grown("t", 2, &[2]).to_string();
+        assert_eq!(sentence, "partition 2 of topic t was added after this pipeline first read it, when it had 2");
+        let sentence = grown("t", 2, &[2, 3]).to_string();
+        assert_eq!(sentence, "partitions 2, 3 of topic t were added after this pipeline first read it, when it had 2");
+    }
 }
