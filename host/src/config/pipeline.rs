@@ -64,6 +64,13 @@ pub enum PartitionsAdded {
     Continue,
 }
 
+impl PartitionsAdded {
+    /// What holds where nothing is written: state does not follow keys that move to another partition.
+    pub fn by_state(stateful: bool) -> Self {
+        if stateful { PartitionsAdded::Fail } else { PartitionsAdded::Continue }
+    }
+}
+
 impl fmt::Debug for Pipeline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pipeline").field("raw", &self.raw).finish_non_exhaustive()

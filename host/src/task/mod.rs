@@ -43,6 +43,7 @@ use self::patience::Waiting;
 use self::slot::{Converters, Slot};
 use self::status::{LaneStatus, Party, SharedStatus, State};
 use self::suspect::Suspects;
+use self::topics::Known;
 use self::writer::{Fate, Report, Tolerance};
 use crate::clock::Clock;
 use crate::config::pipeline::{OffsetReset, PartitionsAdded};
@@ -198,11 +199,7 @@ struct Task {
     /// The size of the records read last: how many of them the flush takes is judged by it.
     record_bytes: usize,
     suspects: Suspects,
-    /// The topics as they were when the pipeline first read them.
-    known: BTreeMap<Arc<str>, Topic>,
-    /// When the broker was asked about them, and whether it has not answered yet.
-    looked_at: Duration,
-    looking: bool,
+    known: Known,
     failure: Option<Error>,
     reported_at: Duration,
     served_at: Duration,
@@ -234,7 +231,6 @@ impl Task {
         // A chain of its own, only to learn what it writes and whether it has state.
         let probe = (spec.chain)(None)?;
         let stateful = probe.is_stateful();
-        let by_state = if stateful { PartitionsAdded::Fail } else { PartitionsAdded::Continue };
         let keeper = spec.keeper.filter(|_| stateful && spec.machine.checkpoints.is_some());
         let checkpoints = spec.machine.checkpoints.filter(|_| keeper.is_some());
         let machine = Machine::new(machine::Settings { stateful, checkpoints, ..spec.machine });
@@ -258,7 +254,7 @@ impl Task {
             pipeline: spec.pipeline,
             number: spec.number,
             offset_reset: spec.offset_reset,
-            partitions_added: spec.partitions_added.unwrap_or(by_state),
+            partitions_added: spec.partitions_added.unwrap_or(PartitionsAdded::by_state(stateful)),
             converters: Converters { key: spec.key_converter, value: spec.value_converter },
             chain: spec.chain,
             generation: spec.machine.generation,
@@ -287,9 +283,7 @@ impl Task {
             sampled: BTreeSet::new(),
             record_bytes: RECORD_BYTES_GUESS,
             suspects: Suspects::default(),
-            known: BTreeMap::new(),
-            looked_at: Duration::ZERO,
-            looking: false,
+            known: Known::default(),
             failure: None,
             reported_at: Duration::ZERO,
             served_at: Duration::ZERO,

@@ -2,7 +2,7 @@
 //! something in one log alone, and state is kept by partition; so a topic that was made again, and partitions that were
 //! added, stop the task unless it was told to go on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,16 @@ use crate::limits::TOPIC_CHECK_INTERVAL;
 use crate::record::{Lane, Topic};
 use crate::sink::ClaimRequest;
 
+/// What is known of a task's topics.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// As they were when the pipeline first read them.
+    topics: BTreeMap<Arc<str>, Topic>,
+    /// When the broker was asked about them, and whether it has not answered yet.
+    looked_at: Duration,
+    looking: bool,
+}
+
 impl Task {
     /// Has the topics of lanes described that are to be claimed.
     pub(super) fn describe(&self, asked: u64, requests: Vec<ClaimRequest>) {
@@ -24,7 +34,9 @@ impl Task {
         let names: Vec<Arc<str>> = names.into_iter().collect();
         let question = move |lookup: &Lookup| lookup.topics(&names);
         self.ask_broker(question, move |mut topics| {
-            topics.iter_mut().for_each(|topic| count_asked(topic, &requests));
+            for topic in &mut topics {
+                count_asked(topic, &requests);
+            }
             Message::Described(Inquiry { asked, requests, topics })
         });
     }
@@ -36,7 +48,7 @@ impl Task {
             if !topic.may_be(&noted) {
                 return self.on(Event::Failed(recreated(&noted, topic)));
             }
-            self.known.insert(Arc::clone(&noted.name), noted);
+            self.known.topics.insert(Arc::clone(&noted.name), noted);
         }
         self.send(Request::Claim { asked, requests });
         Ok(())
@@ -44,18 +56,21 @@ impl Task {
 
     /// Asks from time to time whether topics were made again while they are read: the client would go on in the new log.
     pub(super) fn look_again(&mut self, now: Duration) {
-        if self.looking || self.known.is_empty() || now.saturating_sub(self.looked_at) < TOPIC_CHECK_INTERVAL {
+        if self.known.looking
+            || self.known.topics.is_empty()
+            || now.saturating_sub(self.known.looked_at) < TOPIC_CHECK_INTERVAL
+        {
             return;
         }
-        (self.looked_at, self.looking) = (now, true);
-        let names: Vec<Arc<str>> = self.known.keys().cloned().collect();
+        (self.known.looked_at, self.known.looking) = (now, true);
+        let names: Vec<Arc<str>> = self.known.topics.keys().cloned().collect();
         self.ask_broker(move |lookup| lookup.topics(&names), Message::Seen);
     }
 
     /// Takes what the broker says of topics that are being read.
     pub(super) fn seen(&mut self, topics: &[Topic]) -> Result<()> {
-        self.looking = false;
-        let pairs = topics.iter().filter_map(|topic| Some((self.known.get(&topic.name)?, topic)));
+        self.known.looking = false;
+        let pairs = topics.iter().filter_map(|topic| Some((self.known.topics.get(&topic.name)?, topic)));
         let other = pairs.into_iter().find(|(known, topic)| !topic.may_be(known));
         match other.map(|(known, topic)| recreated(known, topic)) {
             Some(error) => self.on(Event::Failed(error)),
@@ -66,10 +81,10 @@ impl Task {
     /// Asks where lanes begin that the sink has no position of, unless they were added and must not be read.
     pub(super) fn find_starts(&mut self, asked: u64, lanes: Vec<Lane>) -> Result<()> {
         let is_added =
-            |lane: &Lane| self.known.get(&lane.topic).is_some_and(|topic| lane.partition >= topic.partitions);
+            |lane: &Lane| self.known.topics.get(&lane.topic).is_some_and(|topic| lane.partition >= topic.partitions);
         let added: BTreeSet<Lane> = lanes.iter().filter(|lane| is_added(lane)).cloned().collect();
         if let Some(first) = added.first() {
-            let known = self.known.get(&first.topic).map_or(0, |topic| topic.partitions);
+            let known = self.known.topics.get(&first.topic).map_or(0, |topic| topic.partitions);
             if self.spec.partitions_added == PartitionsAdded::Fail {
                 let partitions = added.iter().filter(|lane| lane.topic == first.topic).map(|lane| lane.partition);
                 return self.on(Event::Failed(grown(&first.topic, known, &partitions.collect::<Vec<_>>())));
