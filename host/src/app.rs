@@ -209,21 +209,34 @@ fn worker_id(settings: &Settings) -> String {
     id
 }
 
+/// The consumer of one task of a pipeline, in this worker.
+pub fn consumer(
+    pipeline: &Pipeline,
+    bootstrap_servers: &str,
+    worker: &str,
+    number: usize,
+    fetch_bytes_max: usize,
+) -> ConsumerSettings {
+    ConsumerSettings {
+        bootstrap_servers: pipeline.bootstrap_servers.clone().unwrap_or_else(|| bootstrap_servers.to_owned()),
+        group: pipeline.group.clone(),
+        instance: format!("{worker}-{}-{number}", pipeline.name),
+        client_id: format!("connector-consumer-{}-{number}", pipeline.name),
+        topics: pipeline.topics.clone(),
+        overrides: pipeline.consumer_overrides.clone(),
+        tells_ends: !pipeline.until.is_empty(),
+        fetch_bytes_max,
+    }
+}
+
 impl Parts {
     /// One task of a pipeline.
     fn task(&self, pipeline: &Pipeline, number: usize, status: SharedStatus) -> Result<Spec> {
         let converter = |class: &str| {
             convert::by_name(class).ok_or_else(|| Error::new(Kind::Config, format!("there is no converter `{class}`")))
         };
-        let consumer = ConsumerSettings {
-            bootstrap_servers: pipeline.bootstrap_servers.clone().unwrap_or_else(|| self.bootstrap_servers.clone()),
-            group: pipeline.group.clone(),
-            instance: format!("{}-{}-{number}", self.worker, pipeline.name),
-            client_id: format!("connector-consumer-{}-{number}", pipeline.name),
-            topics: pipeline.topics.clone(),
-            overrides: pipeline.consumer_overrides.clone(),
-            fetch_bytes_max: (self.task_bytes / 4).min(64 << 20),
-        };
+        let fetch_bytes_max = (self.task_bytes / 4).min(64 << 20);
+        let consumer = consumer(pipeline, &self.bootstrap_servers, &self.worker, number, fetch_bytes_max);
         let (chain, generation) = self.chains(pipeline)?;
         let sink = self.sink(pipeline)?;
         Ok(Spec {
@@ -237,6 +250,7 @@ impl Parts {
             chain,
             keeper: sink.keeper(self.directory(pipeline)?)?,
             sink,
+            until: pipeline.until.clone(),
             tolerance: if pipeline.errors.tolerate { Tolerance::All } else { Tolerance::None },
             log_errors: pipeline.errors.log,
             machine: machine::Settings {

@@ -74,8 +74,14 @@ pub enum Kind {
     StorageFailed,
     /// A checkpoint that is damaged, missing a part, or not accepted by the plugin.
     CheckpointUnusable,
+    /// A lane's state is in no checkpoint that can be used, and what it was built from in no log.
+    StateLost,
     /// The database lost committed positions and no way back is known.
     PositionLost,
+    /// A command asks for what cannot be done.
+    Request,
+    /// The task of a replay failed.
+    ReplayFailed,
     /// A broken promise inside weir.
     Internal,
 }
@@ -124,7 +130,10 @@ impl Kind {
             | Kind::SchemaVersion
             | Kind::Diverged
             | Kind::CheckpointUnusable
+            | Kind::StateLost
             | Kind::PositionLost
+            | Kind::Request
+            | Kind::ReplayFailed
             | Kind::Internal => Policy::FailTask,
             Kind::Config => Policy::StopWorker,
         }
@@ -179,6 +188,11 @@ impl Kind {
             Kind::StorageFailed => "Check the rights and the free space of the directory; weir keeps trying.",
             Kind::CheckpointUnusable => {
                 "Restore the state from where it lies, or let the lane be replayed from its start by deleting its checkpoints."
+            }
+            Kind::StateLost => "Restore the savepoint again (`weir savepoint restore`), or reprocess into a new table.",
+            Kind::Request => "Nothing was changed; the command's `--help` shows what it takes.",
+            Kind::ReplayFailed => {
+                "What is written stays: once the cause is gone, the same command with `--id` goes on from there."
             }
             Kind::PositionLost => "The database went back in time: restore it further, or reprocess.",
             Kind::Internal => "This is a defect of weir: please report it with the log.",

@@ -53,6 +53,14 @@ impl Plan {
         Ok(Self { folder: directory("verb")?, arguments, environment: Vec::new() })
     }
 
+    /// Another verb about the same files, with the same flags.
+    #[must_use]
+    pub fn instead(&self, verb: &[&str]) -> Self {
+        let verb = verb.iter().map(|&argument| argument.to_owned());
+        let arguments = verb.chain(self.arguments.iter().skip(1).cloned()).collect();
+        Self { folder: self.folder.clone(), arguments, environment: self.environment.clone() }
+    }
+
     /// Adds the pipeline file `NAME.yaml`.
     pub fn pipeline(self, name: &str, yaml: &str) -> Result<Self> {
         fs::write(self.pipeline_file(name), yaml)?;

@@ -5,6 +5,7 @@ mod checkpoints;
 mod cuts;
 mod database;
 mod fences;
+mod history;
 mod log;
 mod memory;
 mod refusals;
@@ -168,7 +169,12 @@ fn read(record: &Stored) -> (String, f64) {
 
 /// The rows of the table, in the order of the log.
 async fn rows(session: &Session) -> Result<Vec<Row>> {
-    let sql = "SELECT kafka_partition, kafka_offset, symbol, price, sma FROM averages ORDER BY 1, 2";
+    rows_of(session, "averages").await
+}
+
+/// The rows of a table like it.
+async fn rows_of(session: &Session, table: &str) -> Result<Vec<Row>> {
+    let sql = format!("SELECT kafka_partition, kafka_offset, symbol, price, sma FROM {table} ORDER BY 1, 2");
     let row = |row: &tokio_postgres::Row| Row {
         partition: row.get(0),
         offset: row.get(1),
@@ -176,7 +182,7 @@ async fn rows(session: &Session) -> Result<Vec<Row>> {
         price: row.get(3),
         sma: row.get(4),
     };
-    Ok(session.query(sql, &[]).await?.iter().map(row).collect())
+    Ok(session.query(&sql, &[]).await?.iter().map(row).collect())
 }
 
 /// Names the rows that are lost, doubled or wrong; passes where there are none.

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use crate::config::Problem;
 use crate::config::keys::worker::PLUGIN_PATH;
-use crate::config::pipeline::Transform as TransformConfig;
+use crate::config::pipeline::{Pipeline, Transform as TransformConfig};
 use crate::config::worker::Worker as Settings;
 use crate::error::{Error, Kind, Result};
 use crate::guest::{Catalog, Compiler, Engine, Guest, Plugin, Setup};
 use crate::metrics::Meters;
 use crate::transform::plugin::PluginTransform;
-use crate::transform::{Transform, timestamp_converter};
+use crate::transform::{Chain, Transform, timestamp_converter};
 
 /// The plugins in the worker's directories, compiled, each told in the log.
-pub(super) fn catalog(settings: &Settings, compiler: Option<PathBuf>) -> Result<Catalog> {
+pub fn catalog(settings: &Settings, compiler: Option<PathBuf>) -> Result<Catalog> {
     let cache = settings.state.as_ref().map(|state| state.join("cache"));
     if cache.is_none() {
         tracing::info!("plugins are compiled at every start: without a state directory there is no cache");
@@ -62,6 +62,13 @@ pub(super) fn stage_maker(catalog: &Catalog, stage: &TransformConfig) -> Result<
 fn setup(plugin: &Plugin, stage: &TransformConfig) -> Setup {
     let (alias, settings) = (stage.alias.clone(), stage.settings.clone());
     Setup { alias, settings, limits: plugin.limits(), meters: Arc::default() }
+}
+
+/// Whether a pipeline's chains keep state.
+pub fn is_stateful(catalog: &Catalog, pipeline: &Pipeline) -> Result<bool> {
+    let stage = |stage| stage_maker(catalog, stage).and_then(|(make, ..)| make(Arc::default()));
+    let stages = pipeline.transforms.iter().map(stage).collect::<Result<_>>()?;
+    Ok(Chain::new(stages).is_stateful())
 }
 
 /// Whether a transform is no plugin, so that its settings can be checked without any.

@@ -3,15 +3,18 @@
 pub mod accept_gap;
 pub mod check;
 pub mod demo;
+pub mod named;
 pub mod plugin;
+pub mod replay;
 pub mod run;
+pub mod savepoint;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::config::worker::WorkerArgs;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
 use crate::guest;
 use crate::logging::{self, LogArgs};
 
@@ -35,6 +38,10 @@ enum Verb {
     AcceptGap(accept_gap::AcceptGapArgs),
     /// Stream ticks through Kafka, the SMA plugin and PostgreSQL, and check every row
     Demo(demo::DemoArgs),
+    /// Process history again: into a new table, or over the rows that are there
+    Replay(replay::ReplayArgs),
+    /// Keep the state of a pipeline under a name, and restore it
+    Savepoint(savepoint::SavepointArgs),
     /// Build and inspect plugins
     Plugin(plugin::PluginArgs),
     /// Compile a component from standard input (used by weir itself)
@@ -53,9 +60,16 @@ pub fn main() -> ExitCode {
         Verb::Check(args) => check::run(&args),
         Verb::AcceptGap(args) => ended("weir accept-gap", accept_gap::run(&args)),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Replay(args) => told("weir replay", replay::run(args)),
+        Verb::Savepoint(args) => told("weir savepoint", savepoint::run(args)),
         Verb::Plugin(args) => ended("weir plugin", args.run()),
         Verb::CompileComponent(args) => ended("weir compile-component", args.run()),
     }
+}
+
+/// The exit code of a verb that ends with an error of weir's own or with none.
+fn told(verb: &str, outcome: Result<()>) -> ExitCode {
+    outcome.map_or_else(|error| failed(verb, &error), |()| ExitCode::SUCCESS)
 }
 
 /// The exit code of a verb that says no more than why it failed.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::secret::Secret;
-use crate::record::Field;
+use crate::record::{Field, Lane};
 
 /// One pipeline (in Connect's words: a sink connector), every value checked, every reference resolved. `Debug`
 /// shows only what was written, since resolved references may be secrets.
@@ -38,6 +38,8 @@ pub struct Pipeline {
     pub linger_ms: u64,
     /// How often and where state is kept.
     pub checkpoints: Checkpoints,
+    /// Where it ends to read, by lane: a replay of history does. Empty = nowhere.
+    pub until: BTreeMap<Lane, i64>,
     /// Where rows go.
     pub sink: Sink,
     /// Every key as written, references unresolved: what REST shows.

@@ -52,6 +52,7 @@ pub fn check(entries: &[Entry], sources: &dyn Sources) -> Checked {
     problems.sort_by_key(|problem| problem.line);
     let pipeline = sink.filter(|_| problems.is_empty()).map(|sink| Pipeline {
         group: consumer.group.unwrap_or_else(|| format!("connect-{name}")),
+        until: BTreeMap::new(),
         name,
         topics,
         tasks_max,

@@ -40,6 +40,13 @@ pub struct Fault {
     pub message: String,
 }
 
+impl Fault {
+    /// Whether it is no fault: the end of the log was reached.
+    pub fn is_end(&self) -> bool {
+        self.code == ffi::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF
+    }
+}
+
 /// The task's own queue of messages.
 pub struct BulkQueue {
     client: Client,

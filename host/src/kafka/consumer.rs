@@ -153,6 +153,8 @@ struct Held {
     leader_epoch: Option<i32>,
     /// The first record that has been read since the lane was last positioned.
     first: Option<i64>,
+    /// Whether it has been read to where the log ended then.
+    at_end: bool,
     reading: Reading,
 }
 
@@ -283,7 +285,8 @@ impl Consumer {
         if let Some(held) = self.lanes.iter_mut().find(|held| held.lane == *lane) {
             // To unassign it and assign it anew would let the end of the old assignment undo the new one's
             // forwarding to our queue.
-            (held.unread, held.leader_epoch, held.first, held.reading) = (offset, leader_epoch, None, Reading::Seeking);
+            (held.unread, held.leader_epoch) = (offset, leader_epoch);
+            (held.first, held.at_end, held.reading) = (None, false, Reading::Seeking);
             self.seek();
             return Ok(());
         }
@@ -291,7 +294,7 @@ impl Consumer {
         // are assigned already.
         let is_sought = leader_epoch.is_some() || !self.is_cooperative();
         let reading = if is_sought { Reading::Seeking } else { Reading::On };
-        let held = Held { lane: lane.clone(), unread: offset, leader_epoch, first: None, reading };
+        let held = Held { lane: lane.clone(), unread: offset, leader_epoch, first: None, at_end: false, reading };
         self.lanes.push(held.clone());
         if self.is_cooperative() {
             self.queue.forward(lane);
@@ -366,6 +369,7 @@ impl Consumer {
     /// Takes up to `rows_max` records that are there already, in runs of one lane each.
     pub fn read(&mut self, rows_max: usize) -> (Vec<Origin>, Vec<ReadError>) {
         let (runs, faults) = self.queue.read(rows_max);
+        let (ends, faults): (Vec<Fault>, Vec<Fault>) = faults.into_iter().partition(Fault::is_end);
         let mut errors: Vec<ReadError> = faults.into_iter().map(read_error).collect();
         let mut fresh = Vec::with_capacity(runs.len());
         for run in runs {
@@ -376,7 +380,16 @@ impl Consumer {
                 Err(error) => errors.push(error),
             }
         }
+        for held in self.lanes.iter_mut().filter(|held| held.reading == Reading::On) {
+            held.at_end |= ends.iter().any(|end| end.lane == held.lane);
+        }
         (fresh, errors)
+    }
+
+    /// Whether a lane has been read to where its log ended then, transactions and what was compacted away included;
+    /// only told where the settings ask for it.
+    pub fn is_at_end(&self, lane: &Lane) -> bool {
+        self.lanes.iter().any(|held| held.lane == *lane && held.at_end)
     }
 
     /// Tells the group how far the sink stands, for lag tools; nobody resumes from it.
@@ -463,8 +476,14 @@ mod tests {
 
     #[test]
     fn records_that_come_twice_are_read_once() {
-        let mut held =
-            Held { lane: Lane::new("t", 0), unread: 5, leader_epoch: None, first: None, reading: Reading::On };
+        let mut held = Held {
+            lane: Lane::new("t", 0),
+            unread: 5,
+            leader_epoch: None,
+            first: None,
+            at_end: false,
+            reading: Reading::On,
+        };
         let mut read = |offsets: &[i64]| held.take(run_of(offsets)).unwrap().map(|run| run.offsets.to_vec());
         assert_eq!(read(&[7, 8, 10]), Some(vec![7, 8, 10]));
         assert_eq!(read(&[8, 10, 11, 12]), Some(vec![11, 12]));

@@ -25,6 +25,7 @@ fn settings(broker: &EmbeddedBroker) -> ConsumerSettings {
         client_id: "connector-consumer-x-0".into(),
         topics: vec!["t".into()],
         overrides: BTreeMap::new(),
+        tells_ends: false,
         fetch_bytes_max: 8 << 20,
     }
 }

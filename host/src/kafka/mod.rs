@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod bulk;
 pub mod consumer;
+pub mod log;
 pub mod mock;
 pub mod offsets;
 pub mod producer;

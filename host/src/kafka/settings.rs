@@ -19,19 +19,20 @@ pub struct ConsumerSettings {
     pub topics: Vec<String>,
     /// `consumer.override.*`; they win over everything here but what exactness needs.
     pub overrides: BTreeMap<String, String>,
+    /// Whether the consumer tells that it has reached the end of a lane.
+    pub tells_ends: bool,
     /// Bytes that prefetched records may take in this task.
     pub fetch_bytes_max: usize,
 }
 
 /// What an operator's override may not change: exactness rests on it.
-const FIXED: [(&str, &str); 5] = [
+const FIXED: [(&str, &str); 4] = [
     // The start is always given by the position; where it is gone, the lane stops instead of skipping.
     ("auto.offset.reset", "error"),
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     // Aborted transactions must never reach the sink.
     ("isolation.level", "read_committed"),
-    ("enable.partition.eof", "false"),
 ];
 
 /// Estimated memory of a prefetched record beside its payload: librdkafka's own bookkeeping.
@@ -71,6 +72,7 @@ impl ConsumerSettings {
         for (key, value) in FIXED {
             config.set(key, value);
         }
+        config.set("enable.partition.eof", self.tells_ends.to_string());
         if config.get("group.protocol") == Some("consumer") {
             // The broker assigns (KIP-848); these belong to the classic protocol and are refused beside it.
             config.remove("partition.assignment.strategy");
@@ -92,6 +94,7 @@ mod tests {
             client_id: "connector-consumer-x-0".into(),
             topics: vec!["t".into()],
             overrides: overrides.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            tells_ends: false,
             fetch_bytes_max: 32 << 20,
         }
     }

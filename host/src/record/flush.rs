@@ -18,6 +18,8 @@ pub enum DecisionKind {
     Rejected,
     /// The database refused a row of the record, after every stage had taken it.
     Refused,
+    /// An operator had the lane written anew from this offset on.
+    Rewound,
 }
 
 impl DecisionKind {
@@ -27,16 +29,18 @@ impl DecisionKind {
             DecisionKind::Excluded => "excluded",
             DecisionKind::Rejected => "rejected",
             DecisionKind::Refused => "refused",
+            DecisionKind::Rewound => "rewound",
         }
     }
 
     /// The kind of that name.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Excluded, Self::Rejected, Self::Refused].into_iter().find(|kind| kind.name() == name)
+        let all = [Self::Excluded, Self::Rejected, Self::Refused, Self::Rewound];
+        all.into_iter().find(|kind| kind.name() == name)
     }
 }
 
-/// A record that became no row, and why. Written in the transaction that passes its offset.
+/// A record that became no row, and why, written in the transaction that passes its offset; or what an operator has done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// The record's offset in the segment's lane.
@@ -139,6 +143,8 @@ pub struct Claim {
     pub records: u64,
     /// Rows that left the chain since `start_offset`.
     pub rows: u64,
+    /// Below this offset there are rows from before a rewind: each goes in the transaction that writes it anew.
+    pub rewrite_until: Option<i64>,
     /// The decisions since `start_offset`, by offset; only filled for stateful pipelines.
     pub decisions: Vec<Decision>,
     /// The gaps below `next_offset` that an operator has accepted, by offset; only filled for stateful pipelines.

@@ -64,6 +64,7 @@ impl ConsoleSink {
             start_offset: next_offset,
             records: 0,
             rows: 0,
+            rewrite_until: None,
             decisions: Vec::new(),
         });
         claim.epoch += 1;

@@ -53,6 +53,14 @@ impl Directory {
         })
     }
 
+    /// Removes everything.
+    pub fn remove(&self) -> Result<()> {
+        match fs::remove_dir_all(&self.folder) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", &self.folder, e)),
+            _ => Ok(()),
+        }
+    }
+
     /// Removes all chunks of a lane but those of these checkpoints.
     pub fn prune(&self, lane: &Lane, kept: &[Uuid]) -> Result<()> {
         let folder = self.lane(lane);

@@ -72,10 +72,12 @@ pub enum Claimed {
 /// What is known of the state that a claimed lane had.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
-    /// The chain that wrote last; None = not known.
+    /// The chain that wrote last; None = none has written what is counted, so that a replay cannot be compared.
     pub generation: Option<Generation>,
     /// The checkpoints at or below the next offset, the newest first. Of a lane without state: none.
     pub checkpoints: Vec<Manifest>,
+    /// Whether the lane cannot be read without one of them: what came before its start is in no log.
+    pub needs_state: bool,
 }
 
 /// Why a flush was not written.

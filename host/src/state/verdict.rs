@@ -69,6 +69,7 @@ mod tests {
             start_offset: 0,
             records: 0,
             rows: 0,
+            rewrite_until: None,
             decisions: vec![],
         }
     }

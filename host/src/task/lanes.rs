@@ -36,6 +36,7 @@ impl Task {
                     self.keep(Request::Load(lane.clone(), manifest, pieces));
                     return Ok(());
                 }
+                Err(error) if error.kind() == Kind::StateLost => return Err(error),
                 Err(error) => self.pass_over(lane, &error),
             }
         }
@@ -81,6 +82,26 @@ impl Task {
             }
         }
         Ok(())
+    }
+
+    /// The part of a run before the lane's end, where it has one.
+    pub(super) fn part_before_end(&mut self, run: Origin) -> Result<Option<Origin>> {
+        let Some(&until) = self.spec.until.get(&run.lane) else { return Ok(Some(run)) };
+        if run.next_offset >= until
+            && let Some(slot) = self.slots.get_mut(&run.lane)
+            && !slot.has_ended
+        {
+            slot.has_ended = true;
+            self.consumer.stop(std::slice::from_ref(&run.lane), false)?;
+        }
+        let before = run.offsets.partition_point(|&offset| offset < until);
+        Ok((before > 0).then(|| if before == run.len() { run } else { run.slice(0..before) }))
+    }
+
+    /// Whether a lane has been read as far as it is to be, and nothing of it waits.
+    pub(super) fn has_ended(&self, lane: &Lane) -> bool {
+        let ended = self.slots.get(lane).is_some_and(|slot| slot.has_ended) || self.consumer.is_at_end(lane);
+        self.spec.until.contains_key(lane) && ended && !self.pending.iter().any(|run| run.lane == *lane)
     }
 
     /// The part of a run that may be processed now; the rest goes back to what is pending. Rows of a chain that has

@@ -89,6 +89,8 @@ pub struct Spec {
     pub sink: Box<dyn Sink>,
     /// Who keeps its checkpoints; only asked where the chain has state.
     pub keeper: Option<Box<dyn Keeper>>,
+    /// Where lanes end; empty = nowhere. Where it is not, the consumer has to tell ends.
+    pub until: BTreeMap<Lane, i64>,
     /// What to do with records that fail.
     pub tolerance: Tolerance,
     /// Whether such records are logged as Connect does.
@@ -216,6 +218,7 @@ struct SpecParts {
     converters: Converters,
     chain: ChainFactory,
     generation: Generation,
+    until: BTreeMap<Lane, i64>,
     tolerance: Tolerance,
     log_errors: bool,
     status: SharedStatus,
@@ -258,6 +261,7 @@ impl Task {
             converters: Converters { key: spec.key_converter, value: spec.value_converter },
             chain: spec.chain,
             generation: spec.machine.generation,
+            until: spec.until,
             tolerance: spec.tolerance,
             log_errors: spec.log_errors,
             status: spec.status,
@@ -488,6 +492,7 @@ impl Task {
             if !self.machine.is_reading(&run.lane) {
                 continue;
             }
+            let Some(run) = self.part_before_end(run)? else { continue };
             let Some(run) = self.free_part(run) else { break };
             let topic = &run.lane.topic;
             if self.encoders.contains_key(topic) {
@@ -594,6 +599,7 @@ impl Task {
             let doing = match replay_until {
                 _ if restoring => "restoring",
                 Some(_) => "replaying",
+                None if self.has_ended(lane) => "ended",
                 None => "running",
             };
             let processed = self.machine.ledger.processed(lane).unwrap_or(*next_offset);

@@ -166,6 +166,7 @@ mod tests {
             start_offset: 0,
             records: 10,
             rows: 9,
+            rewrite_until: None,
             decisions: decisions.iter().map(decision).collect(),
         }
     }

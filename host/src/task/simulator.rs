@@ -168,7 +168,7 @@ impl Database {
         if self.flaw != Some(Flaw::KeepLostManifests) {
             manifests.retain(|manifest| manifest.at <= row.next_offset);
         }
-        let history = History { generation: None, checkpoints: manifests.iter().rev().cloned().collect() };
+        let history = History { checkpoints: manifests.iter().rev().cloned().collect(), ..History::default() };
         let claim = Claim {
             lane: request.lane.clone(),
             epoch: row.epoch,
@@ -179,6 +179,7 @@ impl Database {
             start_offset: 0,
             records: 0,
             rows: 0,
+            rewrite_until: None,
             decisions: Vec::new(),
         };
         Claimed::Held(claim, history)

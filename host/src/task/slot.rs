@@ -15,7 +15,7 @@ use crate::convert::decoder::Decoder;
 use crate::error::{Error, Kind, Result};
 use crate::limits::{CHECKPOINT_PIECE_BYTES, CHECKPOINT_PIECES_MAX};
 use crate::metrics::LaneMetrics;
-use crate::record::Claim;
+use crate::record::{Claim, Lane};
 use crate::sink::{Encoder, History};
 use crate::state::{Entries, Extent, Generation, Layer, Manifest};
 use crate::transform::Chain;
@@ -27,11 +27,14 @@ pub struct Slot {
     pub claim: Claim,
     /// Its metrics.
     pub metrics: LaneMetrics,
+    /// Whether it has been read as far as it is to be.
+    pub has_ended: bool,
     stage: Stage,
     /// Checkpoints that can still be tried, the newest first.
     candidates: VecDeque<Manifest>,
     /// Whether the chain has written the rows that are there: otherwise a replay cannot be compared with them.
     same_chain: bool,
+    needs_state: bool,
     /// Where its state stands.
     base: Base,
     caution: Caution,
@@ -73,13 +76,15 @@ impl Slot {
         // Only checkpoints of the chain that wrote last are of this history.
         let of_speaker =
             history.checkpoints.into_iter().filter(|manifest| spoke.is_none_or(|g| manifest.generation == g));
-        let same_chain = spoke.is_none_or(|spoke| spoke == generation);
+        let same_chain = spoke == Some(generation);
         let base = Base { compared: same_chain, ..Base::start(&claim) }.beyond(&claim.gaps);
         Slot {
             metrics,
+            has_ended: false,
             stage: Stage::Waiting(None),
             candidates: of_speaker.collect(),
             same_chain,
+            needs_state: history.needs_state,
             base,
             caution,
             below: None,
@@ -94,6 +99,9 @@ impl Slot {
     pub fn begin(&mut self, mut chain: Chain) -> Result<Option<(Manifest, async_mpsc::Sender<Piece>)>> {
         let manifest = if chain.is_stateful() { self.candidates.pop_front() } else { None };
         let Some(manifest) = manifest else {
+            if chain.is_stateful() && self.needs_state {
+                return Err(stateless(&self.claim.lane));
+            }
             if !chain.is_stateful() {
                 self.base = Base { at: self.claim.next_offset, ..self.base };
             }
@@ -242,6 +250,11 @@ impl Slot {
             }
         }
     }
+}
+
+fn stateless(lane: &Lane) -> Error {
+    let message = format!("{lane} began with the state of a savepoint, and none of its checkpoints can be used");
+    Error::new(Kind::StateLost, message)
 }
 
 /// How a pipeline's keys and values are read.

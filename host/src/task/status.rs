@@ -35,7 +35,7 @@ impl State {
 /// Where one lane stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LaneStatus {
-    /// What the lane is doing: `claiming`, `restoring`, `replaying`, `running`.
+    /// What the lane is doing: `restoring`, `replaying`, `running`, or `ended` where it is read no further.
     pub doing: &'static str,
     /// The sink's next offset.
     pub next_offset: i64,

@@ -1,10 +1,10 @@
 //! The database ends sessions, and crashes: the worker goes on by itself, and nothing is lost or doubled.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use weir_tests::db::Db;
-use weir_tests::eventually::eventually;
+use weir_tests::db::{Address, Db};
+use weir_tests::eventually::{eventually, reached};
 use weir_tests::postgres::Server;
 use weir_tests::worker::Worker;
 
@@ -92,6 +92,11 @@ mod long {
         terminate(200).await?;
         crash(15).await
     }
+
+    #[tokio::test]
+    async fn a_minute_of_each_is_waited_for_too() -> Result<()> {
+        go_through("cured_late", Duration::from_secs(61)).await
+    }
 }
 
 /// A server that is not there is looked for again and again, ever more seldom.
@@ -113,4 +118,86 @@ async fn a_database_that_is_away_for_a_while_is_waited_for() -> Result<()> {
     stream.db.reconnect().await?;
     stream.arrived(&worker).await?;
     stream.check(0).await
+}
+
+/// A state of the database that passes: what begins it and what ends it.
+struct Trouble {
+    begins: String,
+    ends: String,
+    /// What the task's status says meanwhile; None = nothing, where it does not last.
+    told: Option<&'static str>,
+}
+
+/// `role` is whom the worker is to the database; its sessions are ended where a state is met at their beginning.
+fn troubles(role: &str) -> [Trouble; 4] {
+    let trouble = |begins: String, ends: &str, told| Trouble { begins, ends: ends.replace("ROLE", role), told };
+    let ended = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'");
+    [
+        trouble(
+            format!("ALTER ROLE {role} CONNECTION LIMIT 0; {ended}"),
+            "ALTER USER ROLE CONNECTION LIMIT -1",
+            Some("too many connections"),
+        ),
+        trouble(
+            format!("ALTER ROLE {role} SET default_transaction_read_only = on; {ended}"),
+            "ALTER USER ROLE RESET default_transaction_read_only",
+            Some("weir keeps trying"),
+        ),
+        // A disk cannot be filled for one test alone: a trigger says what the server would.
+        trouble(
+            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+               $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$;
+             CREATE TRIGGER full_disk BEFORE INSERT ON averages EXECUTE FUNCTION full_disk()"
+                .to_owned(),
+            "DROP TRIGGER full_disk ON averages",
+            Some("could not extend file"),
+        ),
+        trouble("BEGIN; LOCK TABLE averages IN ACCESS EXCLUSIVE MODE".to_owned(), "COMMIT", None),
+    ]
+}
+
+/// Lets each state last for so long while records stream; the worker stays within its memory.
+async fn go_through(hint: &str, lasting: Duration) -> Result<()> {
+    let mut stream = Stream::start(hint, 2).await?;
+    let role = stream.name.replace('-', "_");
+    let operator = stream.db.address().connect().await?;
+    operator
+        .batch_execute(&format!(
+            "CREATE ROLE {role} LOGIN PASSWORD '{role}'; GRANT ALL ON averages TO {role};
+             DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO {role}', current_database()); END $$"
+        ))
+        .await?;
+    let worker_s = Address { user: role.clone(), password: role.clone(), ..stream.db.address().clone() };
+    let more = format!("connection.password: {role}\n");
+    let worker = stream.plan(&worker_s.url(), &more)?.flag("--memory", "256M").start()?;
+    for Trouble { begins, ends, told } in troubles(&role) {
+        stream.send(200)?;
+        stream.arrived(&worker).await?;
+        operator.batch_execute(&begins).await?;
+        let over = Instant::now() + lasting;
+        stream.send(2_000)?;
+        if let Some(told) = told {
+            let look = async || {
+                let status = worker.status(&stream.name).await?;
+                let waiting = status["tasks"][0].get("waiting").and_then(|text| text.as_str()).unwrap_or_default();
+                ensure!(waiting.contains(told), "{status}");
+                Ok(())
+            };
+            worker.until("a status that says what the task waits for", look).await?;
+        }
+        reached(over).await;
+        operator.batch_execute(&ends).await?;
+        stream.arrived(&worker).await.with_context(|| begins)?;
+        worker.tasks_are(&stream.name, "RUNNING").await?;
+    }
+    stream.check(0).await?;
+    let peak = worker.rss_peak_bytes()?;
+    ensure!(peak < 256 << 20, "the worker took {peak} bytes");
+    drop(worker);
+    Ok(operator.batch_execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await?)
+}
+
+#[tokio::test]
+async fn what_the_database_may_cure_is_waited_for() -> Result<()> {
+    go_through("cured", Duration::from_secs(2)).await
 }

@@ -159,6 +159,7 @@ impl Committed {
             start_offset: 0,
             records: self.counts.0,
             rows: self.counts.1,
+            rewrite_until: None,
             decisions: self.decisions.clone(),
         }
     }

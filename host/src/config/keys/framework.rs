@@ -15,7 +15,10 @@ pub const NAME: Key = Key {
     importance: Importance::High,
     group: COMMON,
     sink: None,
-    check: Check::Fits { takes: "a name of 1 to 200 bytes without control characters", fits: is_name },
+    check: Check::Fits {
+        takes: "a name of 1 to 200 bytes that does not begin with `@` and has no control characters",
+        fits: is_name,
+    },
     doc: "The pipeline's name: the key of its position in the database, and `connect-<name>` its consumer group. \
           A pipeline that is given another name starts anew.",
     example: "ticks-sma",
@@ -355,7 +358,7 @@ fn is_converter(class: &str) -> bool {
 }
 
 fn is_name(name: &str) -> bool {
-    (1..=200).contains(&name.len()) && !name.chars().any(char::is_control)
+    (1..=200).contains(&name.len()) && !name.starts_with('@') && !name.chars().any(char::is_control)
 }
 
 fn is_alias(alias: &str) -> bool {

@@ -48,7 +48,7 @@ async fn read(
         "SELECT p.next_offset, EXISTS (
            SELECT FROM {0}.decision d JOIN {0}.decision e USING (pipeline, topic, partition)
            WHERE d.pipeline = p.pipeline AND d.topic = p.topic AND d.partition = p.partition
-             AND d.at_offset = $4 AND d.to_offset > $4 AND e.at_offset >= $4 AND e.to_offset = $5)
+             AND d.at_offset = $4 AND d.to_offset > $4 AND e.at_offset >= $4 AND e.to_offset = $5 AND p.next_offset >= $5)
          FROM {0}.position p WHERE p.pipeline = $1 AND p.topic = $2 AND p.partition = $3 FOR UPDATE OF p",
         quote(of.schema)
     );

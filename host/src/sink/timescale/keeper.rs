@@ -4,16 +4,18 @@
 
 use std::sync::Arc;
 
-use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{GenericClient, Row};
 use uuid::Uuid;
 
+use super::chunks::Chunks;
 use super::connect::{Connection, Connector, quote};
 use super::position::BEGIN;
 use super::{failure, schema};
 use crate::error::{Error, Kind, Result};
 use crate::limits::CHECKPOINTS_KEPT;
 use crate::record::{Claim, Lane};
-use crate::sink::directory::{Directory, missing};
+use crate::sink::directory::Directory;
 use crate::sink::{BoxFuture, Keeper};
 use crate::state::{ChunkId, Generation, Manifest};
 
@@ -50,33 +52,19 @@ impl TimescaleKeeper {
     }
 
     async fn put_row(&mut self, lane: &Lane, id: ChunkId, bytes: &[u8]) -> Result<()> {
-        let mut connection = self.take().await?;
-        let sql = format!(
-            "INSERT INTO {}.checkpoint_chunk (checkpoint, number, pipeline, topic, partition, data)
-             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
-            quote(&self.schema)
-        );
-        let written: Result<u64, tokio_postgres::Error> = async {
-            let insert = connection.prepare(&sql).await?;
-            let number = id.number as i32;
-            let row: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-                [&id.checkpoint, &number, &self.pipeline, &&*lane.topic, &lane.partition, &bytes];
-            connection.client.execute(&insert, &row).await
-        }
-        .await;
-        written.map_err(|e| failure::error(format!("store a chunk of the checkpoint of {lane}"), &e))?;
+        let connection = self.take().await?;
+        let chunks = Chunks { client: &connection.client, schema: &self.schema };
+        chunks.put(&self.pipeline, lane, id, bytes).await?;
         self.connection = Some(connection);
         Ok(())
     }
 
     async fn get_row(&mut self, id: ChunkId) -> Result<Vec<u8>> {
         let connection = self.take().await?;
-        let sql =
-            format!("SELECT data FROM {}.checkpoint_chunk WHERE checkpoint = $1 AND number = $2", quote(&self.schema));
-        let row = connection.client.query_opt(&sql, &[&id.checkpoint, &(id.number as i32)]).await;
-        let row = row.map_err(|e| failure::error("read a chunk of a checkpoint", &e))?;
-        self.connection = Some(connection);
-        row.map(|row| row.get(0)).ok_or_else(|| missing(&format!("{}/{}", id.checkpoint, id.number)))
+        let chunk = Chunks { client: &connection.client, schema: &self.schema }.get(id).await;
+        // A chunk that is not there is no fault of the connection.
+        self.connection = Some(connection).filter(|connection| !connection.client.is_closed());
+        chunk
     }
 
     async fn count_once(&mut self, claim: &Claim, manifest: &Manifest) -> Result<bool> {
@@ -163,7 +151,7 @@ impl Counting<'_> {
             client.batch_execute("ROLLBACK").await?;
             return Ok(None);
         }
-        self.insert(connection).await?;
+        self.speak(connection).await?;
         let kept = self.prune(connection).await?;
         client.batch_execute("COMMIT").await?;
         Ok(Some(kept))
@@ -183,40 +171,18 @@ impl Counting<'_> {
         Ok(row.is_some())
     }
 
-    async fn insert(&self, connection: &Connection) -> Result<(), tokio_postgres::Error> {
-        let Manifest { id, at, generation, records, rows, content } = self.manifest;
-        let sql = format!(
-            "INSERT INTO {0}.checkpoint
-               (id, pipeline, topic, partition, at_offset, epoch, generation, records_in, rows_out, bytes, content)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
-            self.schema
-        );
+    /// Writes the manifest; its chain speaks from now on.
+    async fn speak(&self, connection: &Connection) -> Result<(), tokio_postgres::Error> {
+        insert(&connection.client, self.schema, self.pipeline, self.claim.epoch, &self.claim.lane, self.manifest)
+            .await?;
         let lane = &self.claim.lane;
-        let content = serde_json::to_string(content).unwrap_or_default();
-        let (records, rows, bytes) = (*records as i64, *rows as i64, self.manifest.bytes() as i64);
-        let row: [&(dyn tokio_postgres::types::ToSql + Sync); 11] = [
-            id,
-            &self.pipeline,
-            &&*lane.topic,
-            &lane.partition,
-            at,
-            &self.claim.epoch,
-            &&generation.0[..],
-            &records,
-            &rows,
-            &bytes,
-            &content,
-        ];
-        connection.client.execute(&sql, &row).await?;
-        let speak = format!(
+        let generation = &self.manifest.generation;
+        let sql = format!(
             "UPDATE {}.position SET generation = $4 WHERE pipeline = $1 AND topic = $2 AND partition = $3
                AND generation IS DISTINCT FROM $4",
             self.schema
         );
-        connection
-            .client
-            .execute(&speak, &[&self.pipeline, &&*lane.topic, &lane.partition, &&generation.0[..]])
-            .await?;
+        connection.client.execute(&sql, &[&self.pipeline, &&*lane.topic, &lane.partition, &&generation.0[..]]).await?;
         Ok(())
     }
 
@@ -246,6 +212,29 @@ impl Counting<'_> {
         connection.client.execute(&chunks, &[&self.pipeline, &&*lane.topic, &lane.partition, &kept]).await?;
         Ok(kept)
     }
+}
+
+/// Writes a manifest under the claim of this epoch. `schema` is quoted.
+pub async fn insert(
+    client: &impl GenericClient,
+    schema: &str,
+    pipeline: &str,
+    epoch: i64,
+    lane: &Lane,
+    manifest: &Manifest,
+) -> Result<(), tokio_postgres::Error> {
+    let Manifest { id, at, generation, records, rows, content } = manifest;
+    let sql = format!(
+        "INSERT INTO {schema}.checkpoint
+           (id, pipeline, topic, partition, at_offset, epoch, generation, records_in, rows_out, bytes, content)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING"
+    );
+    let content = serde_json::to_string(content).unwrap_or_default();
+    let (records, rows, bytes) = (*records as i64, *rows as i64, manifest.bytes() as i64);
+    let (topic, partition, generation) = (&*lane.topic, lane.partition, &generation.0[..]);
+    let row: [&(dyn ToSql + Sync); 11] =
+        [id, &pipeline, &topic, &partition, at, &epoch, &generation, &records, &rows, &bytes, &content];
+    client.execute(&sql, &row).await.map(drop)
 }
 
 /// A manifest as it is stored, from the columns [`MANIFEST`].

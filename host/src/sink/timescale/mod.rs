@@ -3,9 +3,11 @@
 //! One connection at a time, opened when it is needed. An operation takes it out and puts it back when it is fit
 //! for more, so a future that is dropped half-way takes its connection with it.
 
+pub mod archive;
 pub mod bind;
 pub mod cells;
 pub mod check;
+pub mod chunks;
 pub mod connect;
 pub mod copy;
 pub mod decisions;
@@ -16,9 +18,11 @@ pub mod keeper;
 pub mod locate;
 pub mod numeric;
 pub mod part;
+pub mod place;
 pub mod position;
 pub mod read;
 pub mod refusal;
+pub mod rewrite;
 pub mod rows;
 pub mod schema;
 pub mod sqlstate;
@@ -52,6 +56,8 @@ pub struct Target {
     pub name: String,
     /// The table's name alone, as the database's contexts have it.
     pub table: String,
+    /// The same, quoted for statements.
+    pub quoted: String,
     /// The statement that copies rows into its bound columns.
     pub copy_sql: String,
 }
@@ -216,6 +222,7 @@ fn target(table: &bind::Table, columns: &[Bound]) -> Target {
     Target {
         name: table.to_string(),
         table: table.name.clone(),
+        quoted: into.clone(),
         copy_sql: format!("COPY {into} ({}) FROM STDIN (FORMAT binary)", names.join(", ")),
     }
 }

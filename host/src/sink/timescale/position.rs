@@ -68,7 +68,7 @@ async fn try_claim(
                AS r(topic, partition, token, generation, stateful)
              WHERE p.pipeline = $1 AND p.topic = r.topic AND p.partition = r.partition
              RETURNING p.topic, p.partition, p.epoch, p.token, p.next_offset, p.start_offset, p.records_in, p.rows_out,
-               p.generation, p.leader_epoch"
+               p.generation, p.rewrite_until, p.needs_state, p.leader_epoch"
         ))
         .await?;
     let client = &connection.client;
@@ -150,14 +150,15 @@ fn held(request: &ClaimRequest, rows: &[Row], decisions: &[Row], manifests: &[Ro
         epoch: row.get(2),
         token: row.get(3),
         next_offset: row.get(4),
-        leader_epoch: row.get(9),
+        leader_epoch: row.get(11),
         start_offset: row.get(5),
         records: row.get::<_, i64>(6) as u64,
         rows: row.get::<_, i64>(7) as u64,
+        rewrite_until: row.get(9),
         decisions: decided.map(|row| decision(lane, row)).collect::<Result<_>>()?,
         gaps: decisions.iter().filter(mine).filter_map(gap).collect(),
     };
-    Ok(Claimed::Held(claim, History { generation, checkpoints }))
+    Ok(Claimed::Held(claim, History { generation, checkpoints, needs_state: row.get(10) }))
 }
 
 fn gap(row: &Row) -> Option<Gap> {

@@ -16,6 +16,7 @@ use super::connect::Connection;
 use super::decisions::Decisions;
 use super::part::{Cause, Part, parts, plain, refuse, send};
 use super::position::{Advance, BEGIN, Pipeline};
+use super::rewrite::rewrites;
 use super::{Target, failure, schema};
 use crate::error::{Error, Kind};
 use crate::record::{Claim, Flush};
@@ -29,6 +30,7 @@ pub async fn attempt(
     flush: &Flush,
     claims: &[Claim],
 ) -> Result<(), WriteError> {
+    let rewrites = rewrites(flush, claims, targets).map_err(WriteError::Failed)?;
     let parts = parts(flush, targets).map_err(WriteError::Failed)?;
     let mut copies = Vec::with_capacity(parts.len());
     for part in parts {
@@ -38,12 +40,21 @@ pub async fn attempt(
     let tail = Tail::prepare(connection, of, flush, claims).await.map_err(|e| plain("prepare a flush", &e))?;
 
     let client = &connection.client;
+    let mut begin = BEGIN.to_owned();
+    if !rewrites.is_empty() {
+        // Awaited alone: what follows a statement that failed would be written beside the rows that were to go.
+        client.batch_execute(BEGIN).await.map_err(|e| plain("begin a flush", &e))?;
+        for rewrite in &rewrites {
+            rewrite.make_room(client).await?;
+        }
+        begin.clear();
+    }
     let mut copies = copies.into_iter();
     let Some((first, mut part)) = copies.next() else {
-        client.batch_execute(BEGIN).await.map_err(|e| plain("begin a flush", &e))?;
+        client.batch_execute(&begin).await.map_err(|e| plain("begin a flush", &e))?;
         return tail.finish(client, None).await;
     };
-    let (begun, started) = join(client.batch_execute(BEGIN), client.copy_in::<_, Bytes>(&first)).await;
+    let (begun, started) = join(client.batch_execute(&begin), client.copy_in::<_, Bytes>(&first)).await;
     // When BEGIN failed, dropping the COPY that was started without a transaction aborts it.
     begun.map_err(|e| plain("begin a flush", &e))?;
     let mut sink = Box::pin(started.map_err(|e| refuse(&part, &e))?);
