@@ -244,6 +244,7 @@ impl Parts {
             number,
             consumer,
             offset_reset: pipeline.auto_offset_reset,
+            partitions_added: pipeline.partitions_added,
             key_converter: converter(&pipeline.key_converter)?,
             value_converter: converter(&pipeline.value_converter)?,
             chain,

@@ -42,8 +42,16 @@ pub enum Kind {
     BrokerDenied,
     /// The topic does not exist.
     TopicMissing,
+    /// The topic was deleted, and another made under its name.
+    TopicRecreated,
+    /// Partitions were added to a topic whose state is kept by partition.
+    PartitionsAdded,
+    /// The log lost records that had been read: an election of a leader that did not have them.
+    LogTruncated,
     /// The log no longer holds the next offset.
     OffsetOutOfRange,
+    /// A gap of a log that cannot be accepted as it was named.
+    GapRefused,
     /// The database does not answer, restarts, or the connection broke.
     DatabaseUnreachable,
     /// The database is short of something for a while: locks, disk, connections, a deadlock.
@@ -110,6 +118,10 @@ impl Kind {
             | Kind::PluginFailure
             | Kind::Secret
             | Kind::BrokerDenied
+            | Kind::TopicRecreated
+            | Kind::PartitionsAdded
+            | Kind::LogTruncated
+            | Kind::GapRefused
             | Kind::OffsetOutOfRange
             | Kind::DatabaseDenied
             | Kind::DatabaseRights
@@ -147,7 +159,21 @@ impl Kind {
             Kind::BrokerUnreachable => "Check `bootstrap.servers` and that the broker runs; weir keeps trying.",
             Kind::BrokerDenied => "Check the credentials and the rights of the Kafka user.",
             Kind::TopicMissing => "Create the topic or correct `topics`; weir keeps looking.",
-            Kind::OffsetOutOfRange => "Records were deleted before they were read: decide where to go on.",
+            Kind::TopicRecreated => {
+                "Offsets of the deleted topic mean nothing in the new one: give the pipeline another name, and it begins anew."
+            }
+            Kind::PartitionsAdded => {
+                "A key that moved to another partition has left its state behind: set `partitions.added: continue` to read \
+                 them from their first record on, or repartition into a topic of its own."
+            }
+            Kind::LogTruncated => {
+                "Rows of records that are gone are in the table, and others may lie in their place: compare both, then decide."
+            }
+            Kind::OffsetOutOfRange => {
+                "Records were deleted before they were read: go on without them by the command that is named, or begin anew \
+                 under another name."
+            }
+            Kind::GapRefused => "Take pipeline, partition and offsets as the failed task names them.",
             Kind::DatabaseUnreachable => "Check `connection.url` and that the database runs; weir keeps trying.",
             Kind::DatabaseBusy => "The database is short of a resource or holds a lock; weir keeps trying.",
             Kind::DatabaseDenied => "Check the user and the password in `connection.url` and `connection.password`.",

@@ -16,6 +16,8 @@ pub const IDLE_BYTES: u64 = 40 << 20;
 pub const SLICE: Duration = Duration::from_millis(5);
 /// The consumer is served at least this often, whatever happens: rebalances are delivered there.
 pub const SERVE_INTERVAL: Duration = Duration::from_millis(100);
+/// How often it is asked whether the topics that are read are still those that were claimed.
+pub const TOPIC_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// First wait after a failed attempt; doubled up to [`RETRY_DELAY_MAX`].
 pub const RETRY_DELAY_MIN: Duration = Duration::from_millis(10);
 /// Longest wait between attempts.

@@ -1,5 +1,6 @@
 //! The verbs of the command line, one file each.
 
+pub mod accept_gap;
 pub mod check;
 pub mod demo;
 pub mod named;
@@ -33,6 +34,8 @@ enum Verb {
     Run(WorkerArgs),
     /// Check pipeline files and name every error with its line
     Check(check::CheckArgs),
+    /// Go on without records that are gone from a topic, as the failed task asks
+    AcceptGap(accept_gap::AcceptGapArgs),
     /// Stream ticks through Kafka, the SMA plugin and PostgreSQL, and check every row
     Demo(demo::DemoArgs),
     /// Process history again: into a new table, or over the rows that are there
@@ -55,6 +58,7 @@ pub fn main() -> ExitCode {
     match cli.verb {
         Verb::Run(args) => run::run(args),
         Verb::Check(args) => check::run(&args),
+        Verb::AcceptGap(args) => ended("weir accept-gap", accept_gap::run(&args)),
         Verb::Demo(args) => demo::run(&args),
         Verb::Replay(args) => told("weir replay", replay::run(args)),
         Verb::Savepoint(args) => told("weir savepoint", savepoint::run(args)),

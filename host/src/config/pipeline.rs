@@ -22,6 +22,8 @@ pub struct Pipeline {
     pub consumer_overrides: BTreeMap<String, String>,
     /// Where to begin when there is neither a position nor a group commit.
     pub auto_offset_reset: OffsetReset,
+    /// What partitions do that are added to its topics; None = it depends on whether its chain has state.
+    pub partitions_added: Option<PartitionsAdded>,
     /// Its consumer group.
     pub group: String,
     /// How keys are read: a converter class name that `convert::by_name` knows.
@@ -53,6 +55,22 @@ pub enum OffsetReset {
     Latest,
     /// Nowhere: the task fails.
     Error,
+}
+
+/// `partitions.added`: what partitions do that were added after a topic was first read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartitionsAdded {
+    /// They fail the task.
+    Fail,
+    /// They are read from their first record on.
+    Continue,
+}
+
+impl PartitionsAdded {
+    /// What holds where nothing is written: state does not follow keys that move to another partition.
+    pub fn by_state(stateful: bool) -> Self {
+        if stateful { PartitionsAdded::Fail } else { PartitionsAdded::Continue }
+    }
 }
 
 impl fmt::Debug for Pipeline {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::keys::{self, Check, Default, Key, SinkClass, Type};
-use super::pipeline::{self, Checkpoints, Errors, Pipeline, Transform};
+use super::pipeline::{self, Checkpoints, Errors, PartitionsAdded, Pipeline, Transform};
 use super::problem::{Entry, Problem, any_of, shown};
 use super::reference::{self, Sources};
 use super::{consumer, raw, timescale, transforms};
@@ -33,6 +33,10 @@ pub fn check(entries: &[Entry], sources: &dyn Sources) -> Checked {
     let errors = errors(&mut values);
     let tasks_max = values.whole(&keys::TASKS_MAX) as usize;
     let bootstrap_servers = values.optional(&keys::BOOTSTRAP_SERVERS);
+    let partitions_added = values.optional(&keys::PARTITIONS_ADDED).map(|word| match word.as_str() {
+        "continue" => PartitionsAdded::Continue,
+        _ => PartitionsAdded::Fail,
+    });
     let linger_ms = values.whole(&keys::LINGER_MS) as u64;
     let checkpoints = Checkpoints {
         records: values.whole(&keys::CHECKPOINT_INTERVAL_RECORDS) as u64,
@@ -55,6 +59,7 @@ pub fn check(entries: &[Entry], sources: &dyn Sources) -> Checked {
         bootstrap_servers,
         consumer_overrides: consumer.overrides,
         auto_offset_reset: consumer.reset,
+        partitions_added,
         key_converter,
         value_converter,
         transforms: transforms.clone(),

@@ -1,7 +1,7 @@
 //! Bulk reading: many messages per lock of the client's queue, their payloads never copied.
 //!
 //! The safe wrapper of the client library hands out one message per call; that costs more than parsing it. This
-//! file therefore speaks to the C library itself, and is the only one that does. What it relies on:
+//! file therefore speaks to the C library itself; beside it only `topics.rs` does. What it relies on:
 //!
 //! - A queue of our own receives the messages of every partition that is forwarded to it. Only the task's
 //!   thread reads it. (`rd_kafka_consume_batch_queue` on the *consumer* queue would swallow rebalance events.)
@@ -120,6 +120,7 @@ impl BulkQueue {
                 faults.push(fault);
                 continue;
             }
+            let leader_epoch = message.leader_epoch();
             let at = match current.filter(|&at| runs.get(at).is_some_and(|(l, _)| *l == lane)) {
                 Some(at) => at,
                 None => runs.iter().position(|(l, _)| *l == lane).unwrap_or_else(|| {
@@ -129,10 +130,10 @@ impl BulkQueue {
             };
             current = Some(at);
             if let Some((_, run)) = runs.get_mut(at) {
-                if run.is_full_for(&message) {
+                if run.is_full_for(&message, leader_epoch) {
                     full.push((lane, std::mem::take(run)));
                 }
-                run.push(message);
+                run.push(message, leader_epoch);
             }
         }
         let finished = full.into_iter().chain(runs).filter_map(|(lane, run)| self.finish(lane, run)).collect();
@@ -157,13 +158,15 @@ impl BulkQueue {
     fn finish(&self, lane: usize, run: Run) -> Option<Origin> {
         let (_, _, lane) = self.lanes.get(lane)?;
         let next_offset = run.offsets.last()? + 1;
+        let leader_epoch = Some(run.leader_epoch).filter(|&epoch| epoch >= 0);
         let payloads = Messages {
             run: run.messages,
             tombstones: run.tombstones,
             headers: Mutex::new(()),
             _client: Arc::clone(&self.client),
         };
-        Some(Origin::new(lane.clone(), run.offsets, run.timestamps, next_offset, run.bytes, Arc::new(payloads)))
+        let origin = Origin::new(lane.clone(), run.offsets, run.timestamps, next_offset, run.bytes, Arc::new(payloads));
+        Some(origin.written_under(leader_epoch))
     }
 }
 
@@ -177,10 +180,11 @@ impl Drop for BulkQueue {
     }
 }
 
-/// A run that is being gathered.
+/// A run that is being gathered: records of one leader epoch.
 #[derive(Default)]
 struct Run {
     messages: Vec<Message>,
+    leader_epoch: i32,
     offsets: Vec<i64>,
     timestamps: Vec<i64>,
     bytes: usize,
@@ -189,12 +193,14 @@ struct Run {
 }
 
 impl Run {
-    fn is_full_for(&self, message: &Message) -> bool {
-        self.messages.len() >= BATCH_ROWS_MAX
-            || (!self.messages.is_empty() && self.payload_bytes + message.payload_bytes() > BATCH_BYTES_MAX)
+    fn is_full_for(&self, message: &Message, leader_epoch: i32) -> bool {
+        let is_other =
+            self.payload_bytes + message.payload_bytes() > BATCH_BYTES_MAX || leader_epoch != self.leader_epoch;
+        self.messages.len() >= BATCH_ROWS_MAX || (is_other && !self.messages.is_empty())
     }
 
-    fn push(&mut self, message: Message) {
+    fn push(&mut self, message: Message, leader_epoch: i32) {
+        self.leader_epoch = leader_epoch;
         let bytes = message.payload_bytes();
         self.payload_bytes += bytes;
         self.tombstones |= message.value().is_none();
@@ -238,6 +244,12 @@ impl Message {
         // SAFETY: the message is alive and `kind` may be written.
         let ms = unsafe { ffi::rd_kafka_message_timestamp(self.0, &raw mut kind) };
         if ms < 0 { crate::record::origin::NO_TIMESTAMP } else { ms.saturating_mul(1_000) }
+    }
+
+    /// The leader epoch under which it was written; -1 where the broker does not tell.
+    fn leader_epoch(&self) -> i32 {
+        // SAFETY: the message is alive.
+        unsafe { ffi::rd_kafka_message_leader_epoch(self.0) }
     }
 
     fn error(&self) -> Option<(ffi::rd_kafka_resp_err_t, String)> {

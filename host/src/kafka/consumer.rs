@@ -149,6 +149,8 @@ struct Held {
     lane: Lane,
     /// The first offset that has not been read yet.
     unread: i64,
+    /// The leader epoch of the last record below `unread`: by it the client tells whether the log was truncated.
+    leader_epoch: Option<i32>,
     /// The first record that has been read since the lane was last positioned.
     first: Option<i64>,
     /// Whether it has been read to where the log ended then.
@@ -181,7 +183,9 @@ impl Held {
         if known > 0 {
             tracing::warn!(lane = %self.lane, records = known, from = begins, unread = self.unread, "records came twice");
         }
-        self.unread = self.unread.max(run.next_offset);
+        if run.next_offset > self.unread {
+            (self.unread, self.leader_epoch) = (run.next_offset, run.leader_epoch);
+        }
         Ok((known < run.len()).then(|| if known == 0 { run } else { run.slice(known..run.len()) }))
     }
 }
@@ -240,6 +244,14 @@ impl Consumer {
         let context = self.client.0.client().context();
         let events = std::mem::take(&mut *context.events.lock().unwrap_or_else(PoisonError::into_inner));
         self.was_up |= !events.is_empty();
+        for event in &events {
+            if let GroupEvent::Assigned(lanes) = event
+                && !self.is_cooperative()
+                && let Err(error) = self.take_over(lanes)
+            {
+                errors.push(ReadError { lane: None, error: failure("take over an assignment", error) });
+            }
+        }
         (events, errors)
     }
 
@@ -267,19 +279,44 @@ impl Consumer {
         self.client.0.client().context().heard.swap(false, Ordering::AcqRel)
     }
 
-    /// Begins to read a lane at an offset.
-    pub fn start(&mut self, lane: &Lane, offset: i64) -> Result<()> {
+    /// Begins to read a lane at an offset. `leader_epoch`: that of the last record below it, where it is known; the log
+    /// must still hold that record, else reading ends with [`Kind::LogTruncated`].
+    pub fn start(&mut self, lane: &Lane, offset: i64, leader_epoch: Option<i32>) -> Result<()> {
         if let Some(held) = self.lanes.iter_mut().find(|held| held.lane == *lane) {
             // To unassign it and assign it anew would let the end of the old assignment undo the new one's
             // forwarding to our queue.
-            (held.unread, held.first, held.at_end, held.reading) = (offset, None, false, Reading::Seeking);
+            (held.unread, held.leader_epoch) = (offset, leader_epoch);
+            (held.first, held.at_end, held.reading) = (None, false, Reading::Seeking);
             self.seek();
             return Ok(());
         }
-        self.queue.forward(lane);
-        let held = Held { lane: lane.clone(), unread: offset, first: None, at_end: false, reading: Reading::On };
+        // The client validates an epoch where it is sought, not where it is assigned; and the lanes of an eager group
+        // are assigned already.
+        let is_sought = leader_epoch.is_some() || !self.is_cooperative();
+        let reading = if is_sought { Reading::Seeking } else { Reading::On };
+        let held = Held { lane: lane.clone(), unread: offset, leader_epoch, first: None, at_end: false, reading };
         self.lanes.push(held.clone());
-        self.assign(held).map_err(|e| failure(format!("start reading {lane} at offset {offset}"), e))
+        if self.is_cooperative() {
+            self.queue.forward(lane);
+            let assigned = positions(&[held]).and_then(|lane| self.client.0.incremental_assign(&lane));
+            assigned.map_err(|e| failure(format!("start reading {lane} at offset {offset}"), e))?;
+        }
+        self.seek();
+        Ok(())
+    }
+
+    /// Takes over what an eager group has assigned, which is everything at once, and reads none of it yet: each lane is
+    /// sought when its claim has come. Were each assigned by itself, the end of the assignment before would undo the
+    /// forwarding of those that are read already.
+    fn take_over(&self, lanes: &[Lane]) -> KafkaResult<()> {
+        let mut all = TopicPartitionList::new();
+        for lane in lanes {
+            self.queue.forward(lane);
+            // An offset that always exists; nothing is read from it.
+            all.add_partition_offset(&lane.topic, lane.partition, Offset::End)?;
+        }
+        self.client.0.assign(&all)?;
+        self.client.0.pause(&all)
     }
 
     /// Lets the lanes that wait for it be read from their first unread offset. The client takes the order once
@@ -309,14 +346,6 @@ impl Consumer {
         }
         let stopped: Vec<Held> = self.lanes.extract_if(.., |held| lanes.contains(&held.lane)).collect();
         self.unassign(&stopped).map_err(|e| failure("stop reading", e))
-    }
-
-    fn assign(&self, added: Held) -> KafkaResult<()> {
-        if self.is_cooperative() {
-            self.client.0.incremental_assign(&positions(&[added])?)
-        } else {
-            self.client.0.assign(&positions(&self.lanes)?)
-        }
     }
 
     fn unassign(&self, removed: &[Held]) -> KafkaResult<()> {
@@ -379,6 +408,11 @@ impl Consumer {
         Lookup::new(Arc::clone(&self.client.0))
     }
 
+    /// The first offset of a lane that has not been read yet.
+    pub fn unread(&self, lane: &Lane) -> Option<i64> {
+        self.lanes.iter().find(|held| held.lane == *lane).map(|held| held.unread)
+    }
+
     /// The end of a lane as of the last fetch, without asking the broker; None before the first fetch.
     pub fn cached_end(&self, lane: &Lane) -> Option<i64> {
         super::offsets::cached_end(&self.client.0, lane)
@@ -412,13 +446,18 @@ fn positions(lanes: &[Held]) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
     for held in lanes {
         list.add_partition_offset(&held.lane.topic, held.lane.partition, Offset::Offset(held.unread))?;
+        super::topics::set_leader_epoch(&list, &held.lane, held.leader_epoch);
     }
     Ok(list)
 }
 
+/// What the client's sentence says of a log that was truncated; its code is that of any offset that is of no use.
+const TRUNCATED: &str = "log truncation";
+
 fn read_error(fault: Fault) -> ReadError {
     let code = RDKafkaErrorCode::from(fault.code);
-    let error = Error::new(kind_of(code), format!("read {}: {}", fault.lane, fault.message));
+    let kind = if fault.message.contains(TRUNCATED) { Kind::LogTruncated } else { kind_of(code) };
+    let error = Error::new(kind, format!("read {}: {}", fault.lane, fault.message));
     ReadError { lane: Some(fault.lane), error }
 }
 
@@ -437,7 +476,14 @@ mod tests {
 
     #[test]
     fn records_that_come_twice_are_read_once() {
-        let mut held = Held { lane: Lane::new("t", 0), unread: 5, first: None, at_end: false, reading: Reading::On };
+        let mut held = Held {
+            lane: Lane::new("t", 0),
+            unread: 5,
+            leader_epoch: None,
+            first: None,
+            at_end: false,
+            reading: Reading::On,
+        };
         let mut read = |offsets: &[i64]| held.take(run_of(offsets)).unwrap().map(|run| run.offsets.to_vec());
         assert_eq!(read(&[7, 8, 10]), Some(vec![7, 8, 10]));
         assert_eq!(read(&[8, 10, 11, 12]), Some(vec![11, 12]));

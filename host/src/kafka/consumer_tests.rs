@@ -90,8 +90,8 @@ fn records_come_in_runs_of_one_lane_as_they_were_sent() {
         for event in events {
             let GroupEvent::Assigned(lanes) = event else { panic!("{event:?}") };
             assert_eq!(lanes, [Lane::new("t", 0), Lane::new("t", 1)]);
-            consumer.start(&lanes[0], 0).unwrap();
-            consumer.start(&lanes[1], 1_000).unwrap();
+            consumer.start(&lanes[0], 0, None).unwrap();
+            consumer.start(&lanes[1], 1_000, None).unwrap();
         }
         for run in &runs {
             check(run);
@@ -123,13 +123,13 @@ fn a_lane_can_be_stopped_and_started_elsewhere() {
     let mut first = Vec::new();
     until(&mut consumer, &woken, |consumer, events, runs| {
         for _ in events {
-            consumer.start(&lane, 1_200).unwrap();
+            consumer.start(&lane, 1_200, None).unwrap();
         }
         first.extend(runs.iter().flat_map(|run| run.offsets.to_vec()));
         first.len() == 300
     });
     consumer.stop(std::slice::from_ref(&lane), false).unwrap();
-    consumer.start(&lane, 1_490).unwrap();
+    consumer.start(&lane, 1_490, None).unwrap();
     let mut again = Vec::new();
     until(&mut consumer, &woken, |_, _, runs| {
         again.extend(runs.iter().flat_map(|run| run.offsets.to_vec()));

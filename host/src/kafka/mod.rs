@@ -9,6 +9,7 @@ pub mod mock;
 pub mod offsets;
 pub mod producer;
 pub mod settings;
+pub mod topics;
 
 #[cfg(test)]
 mod consumer_tests;

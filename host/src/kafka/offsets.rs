@@ -11,7 +11,7 @@ use super::consumer::{COMMIT_MARK, GroupContext};
 use super::failure;
 use crate::config::pipeline::OffsetReset;
 use crate::error::{Error, Kind, Result};
-use crate::record::Lane;
+use crate::record::{Lane, Topic};
 
 /// How long one question to the broker may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,20 +32,38 @@ impl Lookup {
         Lookup { client }
     }
 
+    /// What the broker says of topics; [`Kind::TopicMissing`] names one that does not exist.
+    pub fn topics(&self, names: &[Arc<str>]) -> Result<Vec<Topic>> {
+        super::topics::describe(&self.client, names, TIMEOUT)
+    }
+
+    /// The first offset that a lane's log still holds, and the one after its last.
+    pub fn ends(&self, lane: &Lane) -> Result<(i64, i64)> {
+        let ends = self.client.fetch_watermarks(&lane.topic, lane.partition, TIMEOUT);
+        ends.map_err(|e| failure(format!("read the ends of {lane}"), e))
+    }
+
     /// Where each lane begins that the sink has no position of: at the group's committed offset when someone
     /// else wrote it (a pipeline that moved here goes on where it was), else by `reset`. A commit of our own
-    /// without a position in the sink means that the database lost it: [`Kind::PositionLost`].
-    pub fn starts(&self, lanes: &[Lane], reset: OffsetReset) -> Result<Vec<(Lane, i64)>> {
+    /// without a position in the sink means that the database lost it: [`Kind::PositionLost`]. Lanes that `is_added`
+    /// tells begin at their first record, since nothing that was sent to them may be passed over.
+    pub fn starts(
+        &self,
+        lanes: &[Lane],
+        reset: OffsetReset,
+        is_added: impl Fn(&Lane) -> bool,
+    ) -> Result<Vec<(Lane, i64)>> {
         let mut asked = TopicPartitionList::new();
         for lane in lanes {
             asked.add_partition(&lane.topic, lane.partition);
         }
         let committed =
             self.client.committed_offsets(asked, TIMEOUT).map_err(|e| failure("read the group's offsets", e))?;
-        lanes.iter().map(|lane| Ok((lane.clone(), self.start(lane, &committed, reset)?))).collect()
+        let start = |lane: &Lane| Ok((lane.clone(), self.start(lane, &committed, reset, is_added(lane))?));
+        lanes.iter().map(start).collect()
     }
 
-    fn start(&self, lane: &Lane, committed: &TopicPartitionList, reset: OffsetReset) -> Result<i64> {
+    fn start(&self, lane: &Lane, committed: &TopicPartitionList, reset: OffsetReset, is_added: bool) -> Result<i64> {
         let found = committed.find_partition(&lane.topic, lane.partition);
         if let Some((Offset::Offset(offset), mark)) = found.map(|e| (e.offset(), e.metadata().to_owned())) {
             if mark == COMMIT_MARK {
@@ -54,32 +72,19 @@ impl Lookup {
                 );
                 return Err(Error::new(Kind::PositionLost, message));
             }
-            return Ok(offset);
+            if !is_added {
+                return Ok(offset);
+            }
         }
-        let (low, high) = self
-            .client
-            .fetch_watermarks(&lane.topic, lane.partition, TIMEOUT)
-            .map_err(|e| failure(format!("read the ends of {lane}"), e))?;
+        let (low, high) = self.ends(lane)?;
         match reset {
+            _ if is_added => Ok(low),
             OffsetReset::Earliest => Ok(low),
             OffsetReset::Latest => Ok(high),
             OffsetReset::Error => Err(Error::new(
                 Kind::OffsetOutOfRange,
                 format!("{lane} has no position, and consumer.override.auto.offset.reset is none"),
             )),
-        }
-    }
-
-    /// The number of partitions of each topic; [`Kind::TopicMissing`] names one that does not exist.
-    pub fn partitions(&self, topic: &str) -> Result<usize> {
-        let metadata = self
-            .client
-            .fetch_metadata(Some(topic), TIMEOUT)
-            .map_err(|e| failure(format!("look for topic {topic}"), e))?;
-        let found = metadata.topics().iter().find(|t| t.name() == topic);
-        match found {
-            Some(found) if found.error().is_none() && !found.partitions().is_empty() => Ok(found.partitions().len()),
-            _ => Err(Error::new(Kind::TopicMissing, format!("topic {topic} does not exist"))),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::gap::Gap;
 use super::lane::Lane;
 use super::origin::Origin;
 use super::row_error::Stage;
@@ -61,6 +62,8 @@ pub struct Segment {
     pub from: i64,
     /// The next offset after it; greater than `from`.
     pub to: i64,
+    /// The leader epoch of the last record below `to`; None = it does not tell.
+    pub leader_epoch: Option<i32>,
     /// Records read between them, those without a row included.
     pub records: u64,
     /// Rows that left the chain, before the database refused any.
@@ -84,6 +87,7 @@ impl Segment {
             lane,
             from,
             to: from,
+            leader_epoch: None,
             records: 0,
             rows: 0,
             table,
@@ -131,6 +135,8 @@ pub struct Claim {
     pub token: Uuid,
     /// Where the sink stands: the first offset without rows.
     pub next_offset: i64,
+    /// The leader epoch of the last record below `next_offset`, by which a truncated log is told; None = not known.
+    pub leader_epoch: Option<i32>,
     /// Where the pipeline began to read this lane: the start of a replay without checkpoints.
     pub start_offset: i64,
     /// Records read since `start_offset`.
@@ -141,6 +147,8 @@ pub struct Claim {
     pub rewrite_until: Option<i64>,
     /// The decisions since `start_offset`, by offset; only filled for stateful pipelines.
     pub decisions: Vec<Decision>,
+    /// The gaps below `next_offset` that an operator has accepted, by offset; only filled for stateful pipelines.
+    pub gaps: Vec<Gap>,
 }
 
 /// A position row as it is read back when the outcome of a transaction is unknown.

@@ -41,6 +41,8 @@ pub struct Origin {
     pub timestamps: ScalarBuffer<i64>,
     /// The offset after the run: where reading goes on. At least the last offset + 1.
     pub next_offset: i64,
+    /// The leader epoch under which all its records were written (KIP-320); None = they do not tell.
+    pub leader_epoch: Option<i32>,
     /// Payload bytes held by the run, keys and headers included: what it costs in the memory budget.
     pub bytes: usize,
     payloads: Arc<dyn Payloads>,
@@ -58,7 +60,14 @@ impl Origin {
         payloads: Arc<dyn Payloads>,
     ) -> Self {
         assert_eq!(offsets.len(), timestamps.len(), "one timestamp per offset");
-        Origin { lane, offsets: offsets.into(), timestamps: timestamps.into(), next_offset, bytes, payloads, first: 0 }
+        let (offsets, timestamps) = (offsets.into(), timestamps.into());
+        Origin { lane, offsets, timestamps, next_offset, leader_epoch: None, bytes, payloads, first: 0 }
+    }
+
+    /// The same run, written under this leader epoch.
+    #[must_use]
+    pub fn written_under(self, leader_epoch: Option<i32>) -> Origin {
+        Origin { leader_epoch, ..self }
     }
 
     /// The number of rows.
@@ -101,6 +110,7 @@ impl Origin {
             offsets: self.offsets.slice(range.start, range.len()),
             timestamps: self.timestamps.slice(range.start, range.len()),
             next_offset,
+            leader_epoch: self.leader_epoch,
             bytes: (self.bytes * range.len()).div_ceil(self.len().max(1)),
             payloads: Arc::clone(&self.payloads),
             first: self.first + range.start,

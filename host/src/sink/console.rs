@@ -59,6 +59,8 @@ impl ConsoleSink {
             epoch: 0,
             token,
             next_offset,
+            gaps: Vec::new(),
+            leader_epoch: None,
             start_offset: next_offset,
             records: 0,
             rows: 0,

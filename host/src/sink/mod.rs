@@ -14,7 +14,7 @@ use std::path::Path;
 use std::pin::Pin;
 
 use crate::error::{Error, Result};
-use crate::record::{Batch, Claim, Field, Flush, Lane, PositionRow, RowError, Segment, Want};
+use crate::record::{Batch, Claim, Field, Flush, Lane, PositionRow, RowError, Segment, Topic, Want};
 use crate::state::{ChunkId, Generation, Manifest};
 
 /// A boxed future, so that sinks can be chosen at run time.
@@ -134,6 +134,12 @@ pub trait Sink: Send {
         outputs: &'a [Field],
         sample: Option<&'a [Field]>,
     ) -> BoxFuture<'a, Result<Prepared>>;
+
+    /// Notes topics that the pipeline claims lanes of for the first time, and answers with what was noted then of each,
+    /// in the same order. A sink that keeps nothing knows what it is told.
+    fn recognise<'a>(&'a mut self, topics: &'a [Topic]) -> BoxFuture<'a, Result<Vec<Topic>>> {
+        Box::pin(async move { Ok(topics.to_vec()) })
+    }
 
     /// Claims lanes: raises the epoch, writes a new token, and reads the position. All or none.
     fn claim<'a>(&'a mut self, requests: &'a [ClaimRequest]) -> BoxFuture<'a, Result<Vec<Claimed>>>;

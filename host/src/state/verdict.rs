@@ -64,6 +64,8 @@ mod tests {
             epoch: 5,
             token: MINE,
             next_offset: 10,
+            gaps: Vec::new(),
+            leader_epoch: None,
             start_offset: 0,
             records: 0,
             rows: 0,

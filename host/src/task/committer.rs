@@ -15,8 +15,19 @@ use super::writer::{Fate, Report, Step, Tolerance, Writer};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::record::origin::NO_TIMESTAMP;
-use crate::record::{Claim, Field, Flush};
+use crate::record::{Claim, Field, Flush, Topic};
 use crate::sink::{ClaimRequest, Encoder, Prepared, Sink, WriteError};
+
+/// Lanes to claim once their topics are known again.
+#[derive(Debug)]
+pub struct Inquiry {
+    /// The number of the question.
+    pub asked: u64,
+    /// The lanes.
+    pub requests: Vec<ClaimRequest>,
+    /// Their topics, as the broker describes them now.
+    pub topics: Vec<Topic>,
+}
 
 /// What the thread asks for.
 #[derive(Debug)]
@@ -30,6 +41,8 @@ pub enum Request {
         /// The fields of its first records, where the sink asked for them.
         sample: Option<Vec<Field>>,
     },
+    /// Note topics, or tell what was noted of them.
+    Recognise(Inquiry),
     /// Claim lanes.
     Claim {
         /// The number of the question.
@@ -45,6 +58,8 @@ pub enum Request {
 pub enum Answer {
     /// An event for the machine.
     Machine(Event),
+    /// What was noted of the topics when the pipeline first read them, in their order.
+    Recognised(Inquiry, Vec<Topic>),
     /// A topic's encoder, or None when the sink needs a sample.
     Encoder(Arc<str>, Option<Box<dyn Encoder>>),
     /// A flush has ended; how long its transactions took, waits included.
@@ -55,6 +70,7 @@ impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Answer::Machine(event) => f.debug_tuple("Machine").field(event).finish(),
+            Answer::Recognised(inquiry, noted) => f.debug_tuple("Recognised").field(inquiry).field(noted).finish(),
             Answer::Encoder(topic, encoder) => f.debug_tuple("Encoder").field(topic).field(&encoder.is_some()).finish(),
             Answer::Written(report, took) => f.debug_tuple("Written").field(report).field(took).finish(),
         }
@@ -102,6 +118,7 @@ impl Committer {
     async fn serve(&mut self, request: Request) {
         let answer = match request {
             Request::Prepare { topic, outputs, sample } => self.prepare(topic, &outputs, sample.as_deref()).await,
+            Request::Recognise(inquiry) => self.recognise(inquiry).await,
             Request::Claim { asked, requests } => self.claim(asked, &requests).await,
             Request::Write(flush, claims) => Ok(self.write(flush, claims).await),
         };
@@ -120,6 +137,15 @@ impl Committer {
             Prepared::NeedsSample => None,
         };
         Ok(Answer::Encoder(topic, encoder))
+    }
+
+    async fn recognise(&mut self, inquiry: Inquiry) -> Result<Answer> {
+        let mut patience = Patience::new(&self.waiting, self.answer_max);
+        loop {
+            if let Some(answer) = patience.attempt(self.sink.recognise(&inquiry.topics)).await {
+                return answer.map(|noted| Answer::Recognised(inquiry, noted));
+            }
+        }
     }
 
     async fn claim(&mut self, asked: u64, requests: &[ClaimRequest]) -> Result<Answer> {

@@ -121,6 +121,7 @@ impl LaneRunner {
             let (batch, failed) = self.transform(&old)?;
             if let Some(replay) = &mut self.replay {
                 replay.replayed(old.len(), batch.len(), &failed)?;
+                replay.read_under(run.leader_epoch);
             }
         }
         if run.next_offset >= until
@@ -149,6 +150,7 @@ impl LaneRunner {
         if let Some((offset, error)) = failed.first().filter(|_| self.tolerance == Tolerance::None) {
             return Err(self.failure(*offset, error).into());
         }
+        segment.leader_epoch = run.leader_epoch;
         segment.records += run.len() as u64;
         segment.rows += batch.len() as u64;
         self.counts = (self.counts.0 + run.len() as u64, self.counts.1 + batch.len() as u64);

@@ -54,7 +54,9 @@ impl Task {
         let (next_offset, epoch) = (slot.claim.next_offset, slot.claim.epoch);
         let (pipeline, task, topic, partition) = (&self.spec.pipeline, self.spec.number, &*lane.topic, lane.partition);
         tracing::info!(pipeline, task, topic, partition, next_offset, replay_from = from, epoch, "lane claimed");
-        self.consumer.start(lane, from)?;
+        // The epoch belongs to the position; where the lane is replayed, the end of the replay compares it.
+        let leader_epoch = slot.claim.leader_epoch.filter(|_| from == next_offset);
+        self.consumer.start(lane, from, leader_epoch)?;
         if from >= next_offset {
             self.on(Event::CaughtUp(lane.clone()))?;
         }

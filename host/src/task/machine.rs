@@ -138,7 +138,7 @@ enum LaneState {
         asked: u64,
     },
     /// Claimed; waits for its topic's table.
-    Held(Claim, History),
+    Held(Box<Claim>, History),
     Reading,
     /// Claims again at this time.
     Backoff {
@@ -311,7 +311,7 @@ impl Machine {
             }
             match answer {
                 Claimed::Held(claim, history) => {
-                    self.lanes.insert(lane.clone(), LaneState::Held(claim, history));
+                    self.lanes.insert(lane.clone(), LaneState::Held(Box::new(claim), history));
                     actions.extend(self.start(&lane, now_ms));
                 }
                 Claimed::NoPosition(lane) => homeless.push(lane),
@@ -343,6 +343,7 @@ impl Machine {
         }
         let held = self.lanes.insert(lane.clone(), LaneState::Reading);
         let Some(LaneState::Held(claim, history)) = held else { return None };
+        let claim = *claim;
         self.ledger.open(claim.clone());
         if self.settings.stateful && self.settings.checkpoints.is_some() {
             let course = Course::new(&claim, &history, self.settings.generation, now_ms);

@@ -8,6 +8,7 @@
 pub mod backoff;
 pub mod checkpoint;
 pub mod committer;
+mod gaps;
 pub mod keeper;
 pub mod lane;
 mod lanes;
@@ -19,6 +20,7 @@ pub mod replay;
 mod slot;
 pub mod status;
 pub mod suspect;
+mod topics;
 pub mod writer;
 
 #[cfg(test)]
@@ -33,7 +35,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc as async_mpsc, watch};
 
-use self::committer::{Answer, Committer, Request};
+use self::committer::{Answer, Committer, Inquiry, Request};
 use self::keeper::Keeping;
 use self::lane::ProcessError;
 use self::machine::{Action, Event, Machine};
@@ -41,16 +43,17 @@ use self::patience::Waiting;
 use self::slot::{Converters, Slot};
 use self::status::{LaneStatus, Party, SharedStatus, State};
 use self::suspect::Suspects;
+use self::topics::Known;
 use self::writer::{Fate, Report, Tolerance};
 use crate::clock::Clock;
-use crate::config::pipeline::OffsetReset;
+use crate::config::pipeline::{OffsetReset, PartitionsAdded};
 use crate::convert::Converter;
 use crate::error::{Error, Kind, Policy, Result};
 use crate::failpoint::{self, Point};
 use crate::kafka::{Consumer, ConsumerSettings, GroupEvent, ReadError, Waker};
 use crate::limits::{BATCH_ROWS_MAX, DATABASE_ANSWER_MAX, DRAIN_MAX, SERVE_INTERVAL, SLICE};
 use crate::metrics::PipelineMetrics;
-use crate::record::{Field, Lane, Origin, Stage};
+use crate::record::{Field, Lane, Origin, Stage, Topic};
 use crate::sink::{Encoder, Keeper, Sink};
 use crate::state::Generation;
 use crate::transform::Chain;
@@ -75,6 +78,8 @@ pub struct Spec {
     pub consumer: ConsumerSettings,
     /// Where a lane without position begins.
     pub offset_reset: OffsetReset,
+    /// What partitions do that are added to its topics; None = it depends on whether its chain has state.
+    pub partitions_added: Option<PartitionsAdded>,
     /// How keys are read.
     pub key_converter: Arc<dyn Converter>,
     /// How values are read.
@@ -115,6 +120,10 @@ enum Message {
     Answer(Answer),
     /// From a look-up.
     Starts(Event),
+    /// What the broker says of the topics of lanes to claim.
+    Described(Inquiry),
+    /// What it says of topics that are being read.
+    Seen(Vec<Topic>),
     /// From whoever keeps checkpoints.
     Kept(keeper::Answer),
     /// Finish and end.
@@ -193,6 +202,7 @@ struct Task {
     /// The size of the records read last: how many of them the flush takes is judged by it.
     record_bytes: usize,
     suspects: Suspects,
+    known: Known,
     failure: Option<Error>,
     reported_at: Duration,
     served_at: Duration,
@@ -205,6 +215,7 @@ struct SpecParts {
     pipeline: String,
     number: usize,
     offset_reset: OffsetReset,
+    partitions_added: PartitionsAdded,
     converters: Converters,
     chain: ChainFactory,
     generation: Generation,
@@ -247,6 +258,7 @@ impl Task {
             pipeline: spec.pipeline,
             number: spec.number,
             offset_reset: spec.offset_reset,
+            partitions_added: spec.partitions_added.unwrap_or(PartitionsAdded::by_state(stateful)),
             converters: Converters { key: spec.key_converter, value: spec.value_converter },
             chain: spec.chain,
             generation: spec.machine.generation,
@@ -276,6 +288,7 @@ impl Task {
             sampled: BTreeSet::new(),
             record_bytes: RECORD_BYTES_GUESS,
             suspects: Suspects::default(),
+            known: Known::default(),
             failure: None,
             reported_at: Duration::ZERO,
             served_at: Duration::ZERO,
@@ -337,6 +350,12 @@ impl Task {
         match message {
             Message::Wake => Ok(()),
             Message::Starts(event) | Message::Answer(Answer::Machine(event)) => self.on(event),
+            Message::Described(inquiry) => {
+                self.send(Request::Recognise(inquiry));
+                Ok(())
+            }
+            Message::Seen(topics) => self.seen(&topics),
+            Message::Answer(Answer::Recognised(inquiry, noted)) => self.recognised(inquiry, noted),
             Message::Answer(Answer::Encoder(topic, encoder)) => {
                 if let Some(encoder) = encoder {
                     self.encoders.insert(Arc::clone(&topic), encoder);
@@ -363,14 +382,15 @@ impl Task {
         if now.saturating_sub(self.reported_at) >= REPORT_INTERVAL {
             self.reported_at = now;
             self.report();
+            self.look_again(now);
         }
         Ok(())
     }
 
     fn act(&mut self, action: Action) -> Result<()> {
         match action {
-            Action::Claim { asked, requests } => self.send(Request::Claim { asked, requests }),
-            Action::FindStarts { asked, lanes } => self.find_starts(asked, lanes),
+            Action::Claim { asked, requests } => self.describe(asked, requests),
+            Action::FindStarts { asked, lanes } => return self.find_starts(asked, lanes),
             Action::Start(claim, history) => return self.start(claim, history),
             Action::Stop { lanes, revoked } => return self.stop(&lanes, revoked),
             Action::Write(flush, claims) => {
@@ -395,24 +415,6 @@ impl Task {
 
     fn prepare(&self, topic: Arc<str>, sample: Option<Vec<Field>>) {
         self.send(Request::Prepare { topic, outputs: self.outputs.clone(), sample });
-    }
-
-    /// Asks the broker on another thread, again and again until it answers.
-    fn find_starts(&self, asked: u64, lanes: Vec<Lane>) {
-        let (lookup, queue, reset) = (self.consumer.lookup(), self.queue.clone(), self.spec.offset_reset);
-        let waiting = self.spec.waiting_for_kafka();
-        let mut abandoned = self.abandon.subscribe();
-        self.runtime.spawn(async move {
-            let found = patience::found(move || lookup.starts(&lanes, reset), &waiting);
-            tokio::select! {
-                found = found => {
-                    let event = found.map_or_else(Event::Failed, |starts| Event::Starts { asked, starts });
-                    // A task that has ended meanwhile does not listen any more.
-                    let _ = queue.send(Message::Starts(event));
-                }
-                _ = abandoned.wait_for(|abandoned| *abandoned) => {}
-            }
-        });
     }
 
     /// Serves the consumer where it has woken us or has not been served for long.
@@ -442,7 +444,9 @@ impl Task {
             if !ours {
                 continue;
             }
-            if error.policy() == Policy::Retry {
+            if let Some(lane) = lane.filter(|_| Task::is_gap(&error)) {
+                self.explain(&lane, error);
+            } else if error.policy() == Policy::Retry {
                 self.spec.waiting_for_kafka()(Some(&error));
             } else {
                 self.on(Event::Failed(error))?;
@@ -530,7 +534,7 @@ impl Task {
         let processed = match runner.process(run, &mut self.machine.ledger, encoder.as_mut()) {
             Ok(processed) => processed,
             Err(ProcessError::Broken(breakage)) => return self.rebuild(&lane, breakage),
-            Err(ProcessError::Failed(error)) => return Err(error),
+            Err(ProcessError::Failed(error)) => return Err(self.with_way_out(&lane, error)),
         };
         timer.observe_duration();
         let to_replay = runner.replay_until().map_or(0, |until| until - end);

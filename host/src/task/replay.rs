@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::error::{Error, Kind, Result};
-use crate::record::{Claim, DecisionKind, Lane, RowError};
+use crate::record::{Claim, DecisionKind, Gap, Lane, RowError};
 use crate::state::Manifest;
 
 /// Where a lane's state stands before the lane is read.
@@ -33,6 +33,15 @@ impl Base {
     pub fn of(manifest: &Manifest) -> Self {
         Base { at: manifest.at, records: manifest.records, rows: manifest.rows, compared: true }
     }
+
+    /// The same beyond the gaps that an operator has accepted: what lies in them cannot be read. Where records in them
+    /// were counted before, the replay gives fewer than were recorded, and is not compared.
+    #[must_use]
+    pub fn beyond(self, gaps: &[Gap]) -> Self {
+        let at = gaps.iter().fold(self.at, |at, gap| if (gap.from..gap.to).contains(&at) { gap.to } else { at });
+        let is_whole = gaps.iter().all(|gap| !gap.counted || gap.to <= self.at);
+        Base { at, compared: self.compared && is_whole, ..self }
+    }
 }
 
 /// The course of one replay.
@@ -46,6 +55,9 @@ pub struct Replay {
     rows: u64,
     claim_records: u64,
     claim_rows: u64,
+    /// The leader epochs of the last record: as it was written, and as it is.
+    written_under: Option<i32>,
+    read_under: Option<i32>,
 }
 
 impl Replay {
@@ -65,6 +77,8 @@ impl Replay {
             rows: base.rows,
             claim_records: claim.records,
             claim_rows: claim.rows,
+            written_under: claim.leader_epoch,
+            read_under: None,
         })
     }
 
@@ -92,8 +106,23 @@ impl Replay {
         Ok(())
     }
 
+    /// Notes under which leader epoch the last record was written that is in the log now.
+    pub fn read_under(&mut self, leader_epoch: Option<i32>) {
+        self.read_under = leader_epoch;
+    }
+
     /// Ends the replay: everything recorded must have been met.
     pub fn finish(self) -> Result<()> {
+        if let (Some(written), Some(read)) = (self.written_under, self.read_under)
+            && written != read
+        {
+            let message = format!(
+                "the log of {} was truncated: the last record below offset {} was read under leader epoch {written}, and \
+                 the one that lies there now was written under {read}",
+                self.lane, self.until
+            );
+            return Err(Error::new(Kind::LogTruncated, message));
+        }
         if !self.compared {
             return Ok(());
         }
@@ -132,6 +161,8 @@ mod tests {
             epoch: 1,
             token: Uuid::nil(),
             next_offset: 10,
+            gaps: Vec::new(),
+            leader_epoch: None,
             start_offset: 0,
             records: 10,
             rows: 9,
@@ -177,6 +208,19 @@ mod tests {
     }
 
     #[test]
+    fn a_log_that_was_truncated_and_grew_again_is_told_by_its_last_epoch() {
+        let claim = Claim { leader_epoch: Some(3), ..claim(&[]) };
+        for (read, passes) in [(Some(3), true), (None, true), (Some(4), false)] {
+            let mut replay = of(&claim).unwrap();
+            replay.replayed(10, 9, &[]).unwrap();
+            replay.read_under(read);
+            let finished = replay.finish();
+            assert_eq!(finished.is_ok(), passes, "{read:?}");
+            assert!(finished.is_ok() || finished.unwrap_err().kind() == Kind::LogTruncated);
+        }
+    }
+
+    #[test]
     fn a_lane_at_its_start_needs_no_replay() {
         assert!(of(&Claim { next_offset: 0, ..claim(&[]) }).is_none());
     }
@@ -188,6 +232,20 @@ mod tests {
         replay.replayed(4, 3, &[failed(7)]).unwrap();
         replay.finish().unwrap();
         assert!(Replay::of(&claim(&[3]), Base { at: 10, ..base }).is_none());
+    }
+
+    #[test]
+    fn a_base_in_a_gap_lies_behind_it() {
+        let gap = |from, to, counted| Gap { from, to, counted };
+        let base = |at| Base { at, records: 6, rows: 6, compared: true };
+        let unread = [gap(6, 8, false), gap(8, 9, false), gap(20, 30, false)];
+        assert_eq!(base(6).beyond(&unread), base(9), "what was never counted is not missed");
+        assert_eq!(base(5).beyond(&unread), base(5), "the records before it are there");
+        assert_eq!(base(9).beyond(&unread), base(9));
+        let counted = [gap(4, 8, true), gap(8, 9, false)];
+        assert_eq!(base(5).beyond(&counted), Base { compared: false, ..base(9) });
+        assert_eq!(base(2).beyond(&counted), Base { compared: false, ..base(2) });
+        assert_eq!(base(8).beyond(&counted), base(9), "a checkpoint behind it has the counts");
     }
 
     #[test]

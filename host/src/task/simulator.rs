@@ -174,6 +174,8 @@ impl Database {
             epoch: row.epoch,
             token: row.token,
             next_offset: row.next_offset,
+            gaps: Vec::new(),
+            leader_epoch: None,
             start_offset: 0,
             records: 0,
             rows: 0,

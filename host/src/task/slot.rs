@@ -32,8 +32,10 @@ pub struct Slot {
     stage: Stage,
     /// Checkpoints that can still be tried, the newest first.
     candidates: VecDeque<Manifest>,
+    /// Whether the chain has written the rows that are there: otherwise a replay cannot be compared with them.
+    same_chain: bool,
     needs_state: bool,
-    /// Where its state stands; its rows are not to be compared where another chain has written those that are there.
+    /// Where its state stands.
     base: Base,
     caution: Caution,
     /// The last checkpoint that counts and that the guests know of: what changes are laid over.
@@ -74,13 +76,14 @@ impl Slot {
         // Only checkpoints of the chain that wrote last are of this history.
         let of_speaker =
             history.checkpoints.into_iter().filter(|manifest| spoke.is_none_or(|g| manifest.generation == g));
-        let compared = spoke == Some(generation);
-        let base = Base { compared, ..Base::start(&claim) };
+        let same_chain = spoke == Some(generation);
+        let base = Base { compared: same_chain, ..Base::start(&claim) }.beyond(&claim.gaps);
         Slot {
             metrics,
             has_ended: false,
             stage: Stage::Waiting(None),
             candidates: of_speaker.collect(),
+            same_chain,
             needs_state: history.needs_state,
             base,
             caution,
@@ -150,10 +153,10 @@ impl Slot {
         if held != given && !migrates {
             return Err(miscounted(given, held));
         }
-        self.base = Base { compared: self.base.compared, ..Base::of(&manifest) };
+        self.base = Base { compared: self.same_chain, ..Base::of(&manifest) }.beyond(&self.claim.gaps);
         self.stage = Stage::Waiting(Some(chain));
         // Changes can be laid over what this very chain has read as it was.
-        self.below = Some(manifest).filter(|_| self.base.compared && !migrates);
+        self.below = Some(manifest).filter(|_| self.same_chain && !migrates);
         Ok(self.base.at)
     }
 

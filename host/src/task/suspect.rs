@@ -193,6 +193,8 @@ mod tests {
             epoch: 1,
             token: Uuid::nil(),
             next_offset,
+            gaps: Vec::new(),
+            leader_epoch: None,
             start_offset: 0,
             records: 0,
             rows: 0,

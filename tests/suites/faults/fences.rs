@@ -17,8 +17,13 @@ const CLAIMS_MAX: i64 = 14;
 const SHORT_SESSION: &str =
     "consumer.override.session.timeout.ms: 1000\nconsumer.override.heartbeat.interval.ms: 200\n";
 
-/// The ways in which a group shares its lanes: the classic protocol, and the broker's own (KIP-848).
-const PROTOCOLS: [&str; 2] = [SHORT_SESSION, "consumer.override.group.protocol: consumer\n"];
+/// The ways in which a group shares its lanes: the classic protocol, in which members keep what they can, the broker's own
+/// (KIP-848), and the classic one in which each gives up everything first.
+fn protocols() -> [String; 4] {
+    let eager = |name| format!("{SHORT_SESSION}consumer.override.partition.assignment.strategy: {name}\n");
+    let broker = "consumer.override.group.protocol: consumer\n";
+    [SHORT_SESSION.to_owned(), broker.to_owned(), eager("roundrobin"), eager("range")]
+}
 
 /// The partitions that the status of a worker shows as its own.
 async fn lanes(worker: &Worker, pipeline: &str) -> Result<usize> {
@@ -47,7 +52,7 @@ fn id(plan: &Plan) -> Result<String> {
 
 #[tokio::test]
 async fn workers_of_one_group_share_the_partitions() -> Result<()> {
-    for protocol in PROTOCOLS {
+    for protocol in protocols() {
         share(&format!("{protocol}checkpoint.interval.records: 60\n")).await.context(protocol)?;
     }
     Ok(())

@@ -154,6 +154,8 @@ impl Committed {
             epoch: self.epoch,
             token: Uuid::nil(),
             next_offset: self.next_offset,
+            gaps: Vec::new(),
+            leader_epoch: None,
             start_offset: 0,
             records: self.counts.0,
             rows: self.counts.1,

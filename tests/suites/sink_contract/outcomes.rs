@@ -94,7 +94,7 @@ async fn a_former_session_that_still_holds_the_position_is_ended() -> Result<()>
 async fn position_is_locked(watch: Db) -> Result<()> {
     let sql = "SELECT count(*) FROM pg_stat_activity
                WHERE application_name = 'weir/ticks-sma' AND state = 'idle in transaction'
-                 AND query LIKE '%advance_1%' AND datname LIKE 'hang%'";
+                 AND query LIKE '%advance_2%' AND datname LIKE 'hang%'";
     eventually("a transaction that waits for COMMIT", WAIT, async || {
         ensure!(watch.number(sql).await? > 0, "there is none yet");
         Ok(())

@@ -118,7 +118,7 @@ async fn a_worker_without_the_function_checks_positions_itself() -> Result<()> {
     let mut admin = sink(settings(&db), "admin");
     claim(&mut admin, &Lane::new("ticks", 7), 0).await?;
     let narrow = format!(
-        "DROP FUNCTION weir.advance_1; GRANT USAGE ON SCHEMA weir TO {0};
+        "DROP FUNCTION weir.advance_2; GRANT USAGE ON SCHEMA weir TO {0};
          GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA weir TO {0}",
         role(&db)
     );

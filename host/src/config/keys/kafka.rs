@@ -23,6 +23,21 @@ pub const TOPICS: Key = Key {
     example: "ticks",
 };
 
+/// `partitions.added`.
+pub const PARTITIONS_ADDED: Key = Key {
+    name: "partitions.added",
+    kind: Type::String,
+    default: Default::Unset,
+    importance: Importance::Medium,
+    group: KAFKA,
+    sink: None,
+    check: Check::OneOf(&["fail", "continue"]),
+    doc: "What partitions do that were added to a topic after the pipeline began to read it: `fail` fails the task, \
+          `continue` reads them from their first record on, whatever `auto.offset.reset` says. Unset = `fail` where a \
+          plugin has state, which is kept by partition and does not follow keys that move, else `continue`.",
+    example: "continue",
+};
+
 /// `bootstrap.servers`.
 pub const BOOTSTRAP_SERVERS: Key = Key {
     name: "bootstrap.servers",
@@ -107,6 +122,7 @@ const NO_DEAD_LETTERS: &str = "is for dead letters, which are not supported yet"
 
 pub(super) const KEYS: &[&Key] = &[
     &TOPICS,
+    &PARTITIONS_ADDED,
     &refused("topics.regex", "topics cannot be chosen by a pattern yet", "list them in `topics`"),
     &BOOTSTRAP_SERVERS,
     &AUTO_OFFSET_RESET,

@@ -12,6 +12,7 @@ pub mod connect;
 pub mod copy;
 pub mod decisions;
 pub mod failure;
+pub mod gap;
 pub mod hypertable;
 pub mod keeper;
 pub mod locate;
@@ -27,10 +28,12 @@ pub mod schema;
 pub mod sqlstate;
 pub mod table;
 pub mod tls;
+pub mod topic;
 pub mod types;
 pub mod url;
 pub mod write;
 
+use std::ops::Range;
 use std::path::Path;
 
 use bind::Bound;
@@ -44,7 +47,7 @@ use super::directory::Directory;
 use super::{BoxFuture, ClaimRequest, Claimed, Keeper, Level, Prepared, Sink, WriteError};
 use crate::config::pipeline::Timescale;
 use crate::error::{Error, Kind, Result};
-use crate::record::{Claim, Field, Flush, Lane, PositionRow, Segment};
+use crate::record::{Claim, Field, Flush, Lane, PositionRow, Segment, Topic};
 
 /// A table as flushes see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +108,14 @@ impl TimescaleSink {
         if keep {
             self.connection = Some(connection);
         }
+    }
+
+    /// Accepts that records of a lane are gone.
+    pub async fn accept_gap(&mut self, lane: &Lane, gap: &Range<i64>) -> Result<gap::Accepted> {
+        let mut connection = self.take().await?;
+        let result = gap::accept(&mut connection, self.pipeline(), lane, gap).await;
+        self.put_back(connection, failure_of(&result)).await;
+        result
     }
 
     fn pipeline(&self) -> Pipeline<'_> {
@@ -230,6 +241,15 @@ impl Sink for TimescaleSink {
         Box::pin(async move {
             let mut connection = self.take().await?;
             let result = self.bind(&mut connection, topic, outputs, sample).await;
+            self.put_back(connection, failure_of(&result)).await;
+            result
+        })
+    }
+
+    fn recognise<'a>(&'a mut self, topics: &'a [Topic]) -> BoxFuture<'a, Result<Vec<Topic>>> {
+        Box::pin(async move {
+            let connection = self.take().await?;
+            let result = topic::recognise(&connection, self.pipeline(), topics).await;
             self.put_back(connection, failure_of(&result)).await;
             result
         })

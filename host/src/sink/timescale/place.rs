@@ -141,7 +141,7 @@ impl Placing<'_> {
         if let Some(next_offset) = placement.next_offset {
             let sql = format!(
                 "UPDATE {}.position p SET next_offset = $4, records_in = $5, rows_out = $6, generation = $7,
-                   rewrite_until = greatest(p.next_offset, p.rewrite_until)
+                   leader_epoch = NULL, rewrite_until = greatest(p.next_offset, p.rewrite_until)
                  WHERE p.pipeline = $1 AND p.topic = $2 AND p.partition = $3",
                 quote(self.schema)
             );

@@ -13,7 +13,7 @@ use super::keeper::{self, MANIFEST};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::Point;
 use crate::limits::DATABASE_POSITION_WAIT_MAX;
-use crate::record::{Claim, Decision, DecisionKind, Flush, Lane, PositionRow, Stage};
+use crate::record::{Claim, Decision, DecisionKind, Flush, Gap, Lane, PositionRow, Stage};
 use crate::sink::{ClaimRequest, Claimed, History};
 use crate::state::Generation;
 
@@ -69,7 +69,7 @@ async fn try_claim(
                AS r(topic, partition, token, generation, stateful)
              WHERE p.pipeline = $1 AND p.topic = r.topic AND p.partition = r.partition
              RETURNING p.topic, p.partition, p.epoch, p.token, p.next_offset, p.start_offset, p.records_in, p.rows_out,
-               p.generation, p.rewrite_until, p.needs_state"
+               p.generation, p.rewrite_until, p.needs_state, p.leader_epoch"
         ))
         .await?;
     let client = &connection.client;
@@ -108,7 +108,7 @@ async fn read_history(
     let partitions: Vec<i32> = asking.iter().map(|lane| lane.partition).collect();
     let schema = quote(of.schema);
     let decisions = format!(
-        "SELECT d.topic, d.partition, d.at_offset, d.kind, d.stage, d.detail
+        "SELECT d.topic, d.partition, d.at_offset, d.kind, d.stage, d.detail, d.to_offset
          FROM unnest($2::text[], $3::int4[]) AS r(topic, partition)
          JOIN {schema}.position p ON p.pipeline = $1 AND p.topic = r.topic AND p.partition = r.partition
          JOIN {schema}.decision d ON d.pipeline = $1 AND d.topic = r.topic AND d.partition = r.partition
@@ -148,18 +148,25 @@ fn held(request: &ClaimRequest, rows: &[Row], decisions: &[Row], manifests: &[Ro
         }
     }
     let generation = row.get::<_, Option<&[u8]>>(8).and_then(|bytes| bytes.try_into().ok()).map(Generation);
+    let decided = decisions.iter().filter(|row| mine(row) && gap(row).is_none());
     let claim = Claim {
         lane: lane.clone(),
         epoch: row.get(2),
         token: row.get(3),
         next_offset: row.get(4),
+        leader_epoch: row.get(11),
         start_offset: row.get(5),
         records: row.get::<_, i64>(6) as u64,
         rows: row.get::<_, i64>(7) as u64,
         rewrite_until: row.get(9),
-        decisions: decisions.iter().filter(mine).map(|row| decision(lane, row)).collect::<Result<_>>()?,
+        decisions: decided.map(|row| decision(lane, row)).collect::<Result<_>>()?,
+        gaps: decisions.iter().filter(mine).filter_map(gap).collect(),
     };
     Ok(Claimed::Held(claim, History { generation, checkpoints, needs_state: row.get(10) }))
+}
+
+fn gap(row: &Row) -> Option<Gap> {
+    Gap::parse(row.get(3), row.get(2), row.get(6))
 }
 
 fn decision(lane: &Lane, row: &Row) -> Result<Decision> {
@@ -224,6 +231,8 @@ pub struct Advance<'a> {
     pub records: Vec<i64>,
     /// Rows to add to the running count.
     pub rows: Vec<i64>,
+    /// Leader epochs of the last records below the next offsets.
+    pub leader_epochs: Vec<Option<i32>>,
 }
 
 impl<'a> Advance<'a> {
@@ -241,6 +250,7 @@ impl<'a> Advance<'a> {
             advance.tos.push(segment.to);
             advance.records.push(segment.records as i64);
             advance.rows.push(segment.rows as i64);
+            advance.leader_epochs.push(segment.leader_epoch);
         }
         advance
     }
@@ -250,9 +260,10 @@ impl<'a> Advance<'a> {
         format!(
             "UPDATE {}.position p
              SET next_offset = r.goal, records_in = p.records_in + r.records, rows_out = p.rows_out + r.rows,
-                 advanced_at = now()
-             FROM unnest($2::text[], $3::int4[], $4::int8[], $5::uuid[], $6::int8[], $7::int8[], $8::int8[], $9::int8[])
-               AS r(topic, partition, epoch, token, expected, goal, records, rows)
+                 leader_epoch = r.leader_epoch, advanced_at = now()
+             FROM unnest($2::text[], $3::int4[], $4::int8[], $5::uuid[], $6::int8[], $7::int8[], $8::int8[], $9::int8[],
+                         $10::int4[])
+               AS r(topic, partition, epoch, token, expected, goal, records, rows, leader_epoch)
              WHERE p.pipeline = $1 AND p.topic = r.topic AND p.partition = r.partition
                AND p.epoch = r.epoch AND p.token = r.token AND p.next_offset = r.expected",
             quote(schema)

@@ -173,8 +173,18 @@ impl<'a> Tail<'a> {
 
     async fn call(&self, client: &Client, statement: &Statement) -> Result<u64, Cause> {
         let a = &self.advance;
-        let parameters: [&(dyn ToSql + Sync); 9] =
-            [&self.pipeline, &a.topics, &a.partitions, &a.epochs, &a.tokens, &a.froms, &a.tos, &a.records, &a.rows];
+        let parameters: [&(dyn ToSql + Sync); 10] = [
+            &self.pipeline,
+            &a.topics,
+            &a.partitions,
+            &a.epochs,
+            &a.tokens,
+            &a.froms,
+            &a.tos,
+            &a.records,
+            &a.rows,
+            &a.leader_epochs,
+        ];
         client.execute(statement, &parameters).await
     }
 }
