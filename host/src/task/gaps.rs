@@ -1,8 +1,11 @@
 //! A lane whose log no longer holds what it is to go on with: the task fails with what is gone, and with the command by
 //! which an operator accepts that.
 
-use super::Task;
+use std::sync::Arc;
+
 use super::machine::Event;
+use super::topics::recreated;
+use super::{Message, Task};
 use crate::error::{Error, Kind};
 use crate::kafka::offsets::Lookup;
 use crate::record::Lane;
@@ -19,10 +22,15 @@ impl Task {
         let unread = self.consumer.unread(lane).unwrap_or(stands);
         // What was read and is not committed has to be read again.
         let gone = Gone { pipeline: self.spec.pipeline.clone(), lane: lane.clone(), from: unread.min(stands), stands };
-        let of = lane.clone();
+        let (of, names) = (lane.clone(), vec![Arc::clone(&lane.topic)]);
+        let known = self.known(&lane.topic);
         self.ask_broker(
-            move |lookup: &Lookup| lookup.ends(&of),
-            move |ends| super::Message::Starts(Event::Failed(gone.told(&error, ends))),
+            move |lookup: &Lookup| Ok((lookup.ends(&of)?, lookup.topics(&names)?)),
+            move |(ends, topics)| {
+                // Another log under the same name ends elsewhere too.
+                let anew = topics.iter().find_map(|topic| recreated(known.as_ref()?, topic));
+                Message::Starts(Event::Failed(anew.unwrap_or_else(|| gone.told(&error, ends))))
+            },
         );
     }
 

@@ -14,9 +14,11 @@ pub mod lane;
 mod lanes;
 pub mod ledger;
 pub mod machine;
+mod mailbox;
 pub mod patience;
 pub mod planted;
 pub mod replay;
+mod report;
 mod slot;
 pub mod status;
 pub mod suspect;
@@ -35,25 +37,25 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc as async_mpsc, watch};
 
-use self::committer::{Answer, Committer, Inquiry, Request};
+use self::committer::{Answer, Committer, Request};
 use self::keeper::Keeping;
 use self::lane::ProcessError;
 use self::machine::{Action, Event, Machine};
-use self::patience::Waiting;
+use self::mailbox::Message;
 use self::slot::{Converters, Slot};
-use self::status::{LaneStatus, Party, SharedStatus, State};
+use self::status::{Party, SharedStatus, State};
 use self::suspect::Suspects;
 use self::topics::Known;
-use self::writer::{Fate, Report, Tolerance};
+use self::writer::Tolerance;
 use crate::clock::Clock;
 use crate::config::pipeline::{OffsetReset, PartitionsAdded};
 use crate::convert::Converter;
 use crate::error::{Error, Kind, Policy, Result};
 use crate::failpoint::{self, Point};
-use crate::kafka::{Consumer, ConsumerSettings, GroupEvent, ReadError, Waker};
+use crate::kafka::{Consumer, ConsumerSettings, GroupEvent, ReadError};
 use crate::limits::{BATCH_ROWS_MAX, DATABASE_ANSWER_MAX, DRAIN_MAX, SERVE_INTERVAL, SLICE};
 use crate::metrics::PipelineMetrics;
-use crate::record::{Field, Lane, Origin, Stage, Topic};
+use crate::record::{Field, Lane, Origin};
 use crate::sink::{Encoder, Keeper, Sink};
 use crate::state::Generation;
 use crate::transform::Chain;
@@ -110,24 +112,6 @@ impl std::fmt::Debug for Spec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Spec").field("pipeline", &self.pipeline).field("number", &self.number).finish_non_exhaustive()
     }
-}
-
-/// What reaches the thread's queue.
-enum Message {
-    /// The consumer has something to serve or read.
-    Wake,
-    /// From the committer.
-    Answer(Answer),
-    /// From a look-up.
-    Starts(Event),
-    /// What the broker says of the topics of lanes to claim.
-    Described(Inquiry),
-    /// What it says of topics that are being read.
-    Seen(Vec<Topic>),
-    /// From whoever keeps checkpoints.
-    Kept(keeper::Answer),
-    /// Finish and end.
-    Drain,
 }
 
 /// A running task.
@@ -230,7 +214,7 @@ struct SpecParts {
 impl Task {
     fn new(spec: Spec, runtime: &Handle, queue: Sender<Message>, messages: Receiver<Message>) -> Result<Self> {
         let woken = Arc::new(AtomicBool::new(false));
-        let waker = waker(&queue, &woken);
+        let waker = mailbox::waker(&queue, &woken);
         let topics: Vec<Arc<str>> = spec.consumer.topics.iter().map(|t| Arc::from(t.as_str())).collect();
         // A chain of its own, only to learn what it writes and whether it has state.
         let probe = (spec.chain)(None)?;
@@ -240,20 +224,6 @@ impl Task {
         let machine = Machine::new(machine::Settings { stateful, checkpoints, ..spec.machine });
         let consumer = Consumer::new(&spec.consumer, &waker)?;
         tracing::info!(pipeline = spec.pipeline, task = spec.number, ?topics, "polling");
-        let (requests, received) = async_mpsc::channel(64);
-        let (abandon, abandoned) = watch::channel(false);
-        let (keeping, keeper) =
-            keeper.map(|keeper| kept(keeper, &spec.pipeline, spec.number, &spec.status, &queue)).unzip();
-        let committer = Committer {
-            sink: spec.sink,
-            tolerance: spec.tolerance,
-            answers: answers(&queue),
-            waiting: waiting(Party::Sink, &spec.pipeline, spec.number, &spec.status),
-            clock: spec.clock,
-            answer_max: DATABASE_ANSWER_MAX,
-        };
-        let mut workers = vec![runtime.spawn(committer.run(received, abandoned.clone()))];
-        workers.extend(keeper.map(|(keeper, received)| runtime.spawn(keeper.run(received, abandoned))));
         let parts = SpecParts {
             pipeline: spec.pipeline,
             number: spec.number,
@@ -269,6 +239,14 @@ impl Task {
             metrics: spec.metrics,
             clock: spec.clock,
         };
+        let (abandon, abandoned) = watch::channel(false);
+        let (requests, received) = async_mpsc::channel(64);
+        let mut workers = vec![runtime.spawn(parts.committer(spec.sink, &queue).run(received, abandoned.clone()))];
+        let keeping = keeper.map(|keeper| {
+            let (requests, received) = async_mpsc::channel(KEEPER_REQUESTS);
+            workers.push(runtime.spawn(parts.keeping(keeper, &queue).run(received, abandoned)));
+            requests
+        });
         let task = Task {
             spec: parts,
             machine,
@@ -427,7 +405,7 @@ impl Task {
         self.served_at = now;
         let (events, errors) = self.consumer.serve();
         if self.consumer.was_heard() || !events.is_empty() {
-            self.spec.waiting_for_kafka()(None);
+            self.spec.waiting_for(Party::Kafka)(None);
         }
         for event in events {
             self.on(match event {
@@ -447,7 +425,7 @@ impl Task {
             if let Some(lane) = lane.filter(|_| Task::is_gap(&error)) {
                 self.explain(&lane, error);
             } else if error.policy() == Policy::Retry {
-                self.spec.waiting_for_kafka()(Some(&error));
+                self.spec.waiting_for(Party::Kafka)(Some(&error));
             } else {
                 self.on(Event::Failed(error))?;
             }
@@ -556,79 +534,6 @@ impl Task {
         Ok(())
     }
 
-    fn note_written(&mut self, report: &Report, took: Duration) {
-        let metrics = &self.spec.metrics;
-        metrics.commit_busy.inc_by(took.as_secs_f64());
-        let meanwhile = metrics.process_busy.get() - self.busy_at_write;
-        metrics.overlap.inc_by(meanwhile.min(took.as_secs_f64()));
-        metrics.commit_unknown.inc_by(u64::from(report.unknown));
-        metrics.flush_attempts.inc_by(u64::from(report.attempts));
-        for (lane, decision) in &report.refused {
-            if let Some(slot) = self.slots.get(lane) {
-                slot.metrics.errors.inc();
-            }
-            self.spec.log_skipped(lane, decision.offset, decision.stage, "", &decision.detail);
-        }
-        let mut rows = 0;
-        for (segment, claim, fate) in &report.segments {
-            match fate {
-                Fate::Committed => {
-                    rows += segment.lines.len();
-                    if let Some(slot) = self.slots.get(&segment.lane) {
-                        slot.metrics.position.set(segment.to);
-                    }
-                    self.suspects.committed(&segment.lane, segment.to);
-                }
-                Fate::Fenced { owner } => {
-                    metrics.fenced.inc();
-                    tracing::warn!(pipeline = self.spec.pipeline, lane = %segment.lane, epoch = claim.epoch, owner, "lane fenced");
-                    let message = format!("worker {owner} holds the position of {}; it is claimed again", segment.lane);
-                    self.spec.status.set_waiting(Party::Sink, Some(&Error::new(Kind::Fenced, message)));
-                }
-                Fate::LostTail => {
-                    tracing::error!(pipeline = self.spec.pipeline, lane = %segment.lane, "the database lost committed positions");
-                }
-            }
-        }
-        if report.failure.is_none() {
-            metrics.flushes.inc();
-            metrics.flush_rows.observe(rows as f64);
-            metrics.commit_seconds.observe(took.as_secs_f64());
-            for latency_us in &report.latencies_us {
-                metrics.latency_seconds.observe(*latency_us as f64 / 1e6);
-            }
-        }
-    }
-
-    /// Refreshes status, lag and the group's offsets.
-    fn report(&mut self) {
-        let positions: Vec<(Lane, i64)> = self.machine.ledger.positions().map(|(l, at)| (l.clone(), at)).collect();
-        let mut lanes = BTreeMap::new();
-        for (lane, next_offset) in &positions {
-            let end = self.consumer.cached_end(lane);
-            let slot = self.slots.get(lane);
-            let (replay_until, restoring) = (slot.and_then(Slot::replay_until), slot.is_some_and(Slot::is_restoring));
-            if let (Some(slot), Some(end)) = (self.slots.get(lane), end) {
-                slot.metrics.lag.set((end - next_offset).max(0));
-            }
-            let doing = match replay_until {
-                _ if restoring => "restoring",
-                Some(_) => "replaying",
-                None if self.has_ended(lane) => "ended",
-                None => "running",
-            };
-            let processed = self.machine.ledger.processed(lane).unwrap_or(*next_offset);
-            let status = LaneStatus { doing, next_offset: *next_offset, end, replay_until, processed };
-            lanes.insert(lane.clone(), status);
-        }
-        self.spec.status.set_lanes(lanes);
-        if !positions.is_empty()
-            && let Err(error) = self.consumer.commit(&positions)
-        {
-            tracing::debug!(%error, "commit offsets to the group");
-        }
-    }
-
     /// Leaves the group and the database.
     fn end(mut self, outcome: Result<()>) -> Result<()> {
         self.report();
@@ -647,66 +552,23 @@ impl Task {
 }
 
 impl SpecParts {
-    fn waiting_for_kafka(&self) -> Waiting {
-        waiting(Party::Kafka, &self.pipeline, self.number, &self.status)
-    }
-
-    /// Logs a record that became no row, as Connect does where it is asked to.
-    fn log_skipped(&self, lane: &Lane, offset: i64, stage: Stage, field: &str, message: &str) {
-        if self.log_errors {
-            let (pipeline, task, topic, partition) = (&self.pipeline, self.number, &*lane.topic, lane.partition);
-            tracing::warn!(pipeline, task, topic, partition, offset, %stage, field, "record skipped: {message}");
+    fn committer(&self, sink: Box<dyn Sink>, queue: &Sender<Message>) -> Committer {
+        Committer {
+            sink,
+            tolerance: self.tolerance,
+            answers: mailbox::sender(queue, Message::Answer),
+            waiting: self.waiting_for(Party::Sink),
+            clock: self.clock,
+            answer_max: DATABASE_ANSWER_MAX,
         }
     }
-}
 
-/// Wakes the thread, at most once until it looks.
-fn waker(queue: &Sender<Message>, woken: &Arc<AtomicBool>) -> Waker {
-    let (queue, woken) = (std::sync::Mutex::new(queue.clone()), Arc::clone(woken));
-    Arc::new(move || {
-        if !woken.swap(true, Ordering::AcqRel) {
-            let queue = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let _ = queue.send(Message::Wake);
+    fn keeping(&self, keeper: Box<dyn Keeper>, queue: &Sender<Message>) -> Keeping {
+        Keeping {
+            keeper,
+            pipeline: self.pipeline.clone(),
+            answers: mailbox::sender(queue, Message::Kept),
+            waiting: self.waiting_for(Party::Checkpoints),
         }
-    })
-}
-
-/// Whoever keeps checkpoints, with the way to it.
-fn kept(
-    keeper: Box<dyn Keeper>,
-    pipeline: &str,
-    task: usize,
-    status: &SharedStatus,
-    queue: &Sender<Message>,
-) -> (async_mpsc::Sender<keeper::Request>, (Keeping, async_mpsc::Receiver<keeper::Request>)) {
-    let (requests, received) = async_mpsc::channel(KEEPER_REQUESTS);
-    let queue = std::sync::Mutex::new(queue.clone());
-    let answers = Box::new(move |answer| {
-        let queue = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // A task that has ended meanwhile does not listen any more.
-        let _ = queue.send(Message::Kept(answer));
-    });
-    let waiting = waiting(Party::Checkpoints, pipeline, task, status);
-    (requests, (Keeping { keeper, pipeline: pipeline.to_owned(), answers, waiting }, received))
-}
-
-fn answers(queue: &Sender<Message>) -> committer::Answers {
-    let queue = std::sync::Mutex::new(queue.clone());
-    Box::new(move |answer| {
-        let queue = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let _ = queue.send(Message::Answer(answer));
-    })
-}
-
-/// Notes in status and log what a task waits for from one party; a cause is logged when it is new.
-fn waiting(party: Party, pipeline: &str, task: usize, status: &SharedStatus) -> Waiting {
-    let (pipeline, status) = (pipeline.to_owned(), status.clone());
-    Box::new(move |error| {
-        let news = status.set_waiting(party, error);
-        match error {
-            Some(error) if news => tracing::warn!(pipeline, task, hint = error.hint(), "waiting: {error}"),
-            None if news => tracing::info!(pipeline, task, "going on"),
-            _ => {}
-        }
-    })
+    }
 }

@@ -28,6 +28,11 @@ pub(super) struct Known {
 }
 
 impl Task {
+    /// A topic as it was when the pipeline first read it.
+    pub(super) fn known(&self, topic: &str) -> Option<Topic> {
+        self.known.topics.get(topic).cloned()
+    }
+
     /// Has the topics of lanes described that are to be claimed.
     pub(super) fn describe(&self, asked: u64, requests: Vec<ClaimRequest>) {
         let names: BTreeSet<Arc<str>> = requests.iter().map(|request| Arc::clone(&request.lane.topic)).collect();
@@ -45,8 +50,8 @@ impl Task {
     pub(super) fn recognised(&mut self, inquiry: Inquiry, noted: Vec<Topic>) -> Result<()> {
         let Inquiry { asked, requests, topics } = inquiry;
         for (topic, noted) in topics.iter().zip(noted) {
-            if !topic.may_be(&noted) {
-                return self.on(Event::Failed(recreated(&noted, topic)));
+            if let Some(error) = recreated(&noted, topic) {
+                return self.on(Event::Failed(error));
             }
             self.known.topics.insert(Arc::clone(&noted.name), noted);
         }
@@ -70,9 +75,7 @@ impl Task {
     /// Takes what the broker says of topics that are being read.
     pub(super) fn seen(&mut self, topics: &[Topic]) -> Result<()> {
         self.known.looking = false;
-        let pairs = topics.iter().filter_map(|topic| Some((self.known.topics.get(&topic.name)?, topic)));
-        let other = pairs.into_iter().find(|(known, topic)| !topic.may_be(known));
-        match other.map(|(known, topic)| recreated(known, topic)) {
+        match topics.iter().find_map(|topic| recreated(self.known.topics.get(&topic.name)?, topic)) {
             Some(error) => self.on(Event::Failed(error)),
             None => Ok(()),
         }
@@ -105,7 +108,7 @@ impl Task {
         answer: impl FnOnce(T) -> Message + Send + 'static,
     ) {
         let (lookup, queue) = (self.consumer.lookup(), self.queue.clone());
-        let waiting = self.spec.waiting_for_kafka();
+        let waiting = self.spec.waiting_for(super::Party::Kafka);
         let mut abandoned = self.abandon.subscribe();
         self.runtime.spawn(async move {
             let found = patience::found(move || question(&lookup), &waiting);
@@ -128,15 +131,18 @@ fn count_asked(topic: &mut Topic, requests: &[ClaimRequest]) {
     topic.partitions = topic.partitions.max(given.unwrap_or_default());
 }
 
-/// The sentence about a topic that is not the one that was read.
-fn recreated(known: &Topic, found: &Topic) -> Error {
+/// The sentence about a topic that is not the one that was read; None where it may be.
+pub(super) fn recreated(known: &Topic, found: &Topic) -> Option<Error> {
+    if found.may_be(known) {
+        return None;
+    }
     let id = |topic: &Topic| topic.id.clone().unwrap_or_default();
     let message = format!(
         "topic {known} was deleted and made again since this pipeline first read it: its id was {}, and is {}",
         id(known),
         id(found)
     );
-    Error::new(Kind::TopicRecreated, message)
+    Some(Error::new(Kind::TopicRecreated, message))
 }
 
 /// The sentence about partitions that were not there.

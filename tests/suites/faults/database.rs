@@ -194,7 +194,7 @@ async fn go_through(hint: &str, lasting: Duration) -> Result<()> {
     let peak = worker.rss_peak_bytes()?;
     ensure!(peak < 256 << 20, "the worker took {peak} bytes");
     drop(worker);
-    Ok(operator.batch_execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await?)
+    Ok(operator.batch_execute(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}")).await?)
 }
 
 #[tokio::test]

@@ -1,0 +1,45 @@
+//! What reaches a task's thread: one queue, the only thing that it waits on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+
+use super::committer::{Answer, Inquiry};
+use super::keeper;
+use super::machine::Event;
+use crate::kafka::Waker;
+use crate::record::Topic;
+
+/// What reaches the thread's queue.
+pub(super) enum Message {
+    /// The consumer has something to serve or read.
+    Wake,
+    /// From the committer.
+    Answer(Answer),
+    /// From a look-up.
+    Starts(Event),
+    /// What the broker says of the topics of lanes to claim.
+    Described(Inquiry),
+    /// What it says of topics that are being read.
+    Seen(Vec<Topic>),
+    /// From whoever keeps checkpoints.
+    Kept(keeper::Answer),
+    /// Finish and end.
+    Drain,
+}
+
+/// A way to send by that others may keep and share. A task that has ended meanwhile does not listen any more.
+pub(super) fn sender<T: 'static>(queue: &Sender<Message>, wrap: fn(T) -> Message) -> Box<dyn Fn(T) + Send + Sync> {
+    let queue = queue.clone();
+    Box::new(move |content| drop(queue.send(wrap(content))))
+}
+
+/// Wakes the thread, at most once until it looks.
+pub(super) fn waker(queue: &Sender<Message>, woken: &Arc<AtomicBool>) -> Waker {
+    let (queue, woken) = (queue.clone(), Arc::clone(woken));
+    Arc::new(move || {
+        if !woken.swap(true, Ordering::AcqRel) {
+            drop(queue.send(Message::Wake));
+        }
+    })
+}
