@@ -58,7 +58,7 @@ pub fn main() -> ExitCode {
     match cli.verb {
         Verb::Run(args) => run::run(args),
         Verb::Check(args) => check::run(&args),
-        Verb::AcceptGap(args) => ended("weir accept-gap", accept_gap::run(&args)),
+        Verb::AcceptGap(args) => told("weir accept-gap", accept_gap::run(args)),
         Verb::Demo(args) => demo::run(&args),
         Verb::Replay(args) => told("weir replay", replay::run(args)),
         Verb::Savepoint(args) => told("weir savepoint", savepoint::run(args)),

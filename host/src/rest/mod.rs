@@ -170,7 +170,7 @@ fn task_body(id: usize, worker: &str, task: &TaskStatus) -> Value {
                 "next_offset": at.next_offset,
                 "processed_offset": at.processed,
                 "end_offset": at.end,
-                "lag": at.end.map(|end| (end - at.next_offset).max(0)),
+                "lag": at.end.zip(at.next_offset).map(|(end, next_offset)| (end - next_offset).max(0)),
                 "replay_until": at.replay_until,
             })
         })

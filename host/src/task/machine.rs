@@ -214,6 +214,19 @@ impl Machine {
         matches!(self.lanes.get(lane), Some(LaneState::Reading))
     }
 
+    /// The lanes that are ours and not read yet, with what they are doing.
+    pub fn unread(&self) -> impl Iterator<Item = (&Lane, &'static str)> {
+        self.lanes.iter().filter_map(|(lane, state)| {
+            let doing = match state {
+                LaneState::Claiming { .. } | LaneState::FindingStart { .. } => "claiming",
+                LaneState::Held(..) => "waiting",
+                LaneState::Backoff { .. } => "backing off",
+                LaneState::Reading => return None,
+            };
+            Some((lane, doing))
+        })
+    }
+
     /// Whether the task has ended, by failure or after draining.
     pub fn is_over(&self) -> bool {
         self.phase == Phase::Over

@@ -60,7 +60,8 @@ impl Task {
     /// Refreshes status, lag and the group's offsets.
     pub(super) fn report(&mut self) {
         let positions: Vec<(Lane, i64)> = self.machine.ledger.positions().map(|(l, at)| (l.clone(), at)).collect();
-        let mut lanes = BTreeMap::new();
+        let without = |(lane, doing): (&Lane, _)| (lane.clone(), LaneStatus { doing, ..LaneStatus::default() });
+        let mut lanes: BTreeMap<Lane, LaneStatus> = self.machine.unread().map(without).collect();
         for (lane, next_offset) in &positions {
             let end = self.consumer.cached_end(lane);
             let slot = self.slots.get(lane);
@@ -74,8 +75,8 @@ impl Task {
                 None if self.has_ended(lane) => "ended",
                 None => "running",
             };
-            let processed = self.machine.ledger.processed(lane).unwrap_or(*next_offset);
-            let status = LaneStatus { doing, next_offset: *next_offset, end, replay_until, processed };
+            let processed = self.machine.ledger.processed(lane);
+            let status = LaneStatus { doing, next_offset: Some(*next_offset), end, replay_until, processed };
             lanes.insert(lane.clone(), status);
         }
         self.spec.status.set_lanes(lanes);

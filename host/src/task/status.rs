@@ -35,16 +35,17 @@ impl State {
 /// Where one lane stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LaneStatus {
-    /// What the lane is doing: `restoring`, `replaying`, `running`, or `ended` where it is read no further.
+    /// What the lane is doing: `claiming`, `backing off` before it is claimed again, `waiting` for its table, `restoring`,
+    /// `replaying`, `running`, or `ended` where it is read no further.
     pub doing: &'static str,
-    /// The sink's next offset.
-    pub next_offset: i64,
+    /// The sink's next offset, where the lane is held.
+    pub next_offset: Option<i64>,
     /// The end of the log as last seen.
     pub end: Option<i64>,
     /// The offset up to which the lane replays with output off.
     pub replay_until: Option<i64>,
-    /// The offset up to which it has been processed.
-    pub processed: i64,
+    /// The offset up to which it has been processed, where it is held.
+    pub processed: Option<i64>,
 }
 
 /// Whom a task can wait for. Each is waited for on its own: that the database answers says nothing of the broker.

@@ -25,11 +25,12 @@ fn protocols() -> [String; 4] {
     [SHORT_SESSION.to_owned(), broker.to_owned(), eager("roundrobin"), eager("range")]
 }
 
-/// The partitions that the status of a worker shows as its own.
+/// The partitions that the status of a worker shows as held.
 async fn lanes(worker: &Worker, pipeline: &str) -> Result<usize> {
     let status = worker.status(pipeline).await?;
     let tasks = status["tasks"].as_array().context("no tasks")?;
-    Ok(tasks.iter().filter_map(|task| task["lanes"].as_array()).map(Vec::len).sum())
+    let lanes = tasks.iter().filter_map(|task| task["lanes"].as_array()).flatten();
+    Ok(lanes.filter(|lane| lane["next_offset"].is_number()).count())
 }
 
 /// Waits until the workers have all lanes between them, none of them less than `least`.

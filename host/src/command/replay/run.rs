@@ -72,7 +72,7 @@ fn follow(app: &App, pipeline: &str, plan: &Plan) -> Result<u64> {
         let (mut done, mut passed) = (true, 0);
         for (step, lane) in lanes {
             done &= lane.is_some_and(has_ended);
-            passed += lane.map_or(0, |lane| length((step.from, lane.next_offset.min(step.to))));
+            passed += lane.and_then(|lane| lane.next_offset).map_or(0, |at| length((step.from, at.min(step.to))));
         }
         bar.set_position(passed);
         bar.set_message(if tasks.iter().any(|task| task.lanes.values().any(|lane| lane.replay_until.is_some())) {
