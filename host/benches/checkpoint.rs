@@ -16,16 +16,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use arrow_array::{ArrayRef, Float64Array, StringArray};
-use uuid::Uuid;
+use tokio::sync::{mpsc, watch};
 use weir::config::pipeline::Timescale;
 use weir::guest::{Catalog, Compiler, Engine, Setup};
-use weir::limits::{BATCH_ROWS_MAX, CHECKPOINT_CHUNK_BYTES, CHECKPOINT_PIECE_BYTES};
+use weir::limits::{BATCH_ROWS_MAX, CHECKPOINT_PIECE_BYTES, CHECKPOINT_PIECES_MAX};
 use weir::record::origin::OwnedPayloads;
 use weir::record::{Batch, Column, Decoded, Kind, Lane, Origin, Path, Rows};
 use weir::sink::timescale::TimescaleSink;
 use weir::sink::{Keeper, Sink as _};
-use weir::state::chunk::About;
-use weir::state::{Chunk, ChunkId, Entries, Extent, Overlay, StageState};
+use weir::state::{Extent, Generation, Manifest};
+use weir::task::keeper::{Answer, Draft, Keeping, Piece, Request};
 use weir::transform::state::{Cursor, Offer};
 use weir::transform::{Chain, PluginTransform};
 use weir_tests::db::Db;
@@ -77,81 +77,89 @@ fn batch(symbols: &[String], prices: Float64Array) -> Batch {
     Batch::new(Arc::new(origin), Decoded { columns }, Rows::All(rows))
 }
 
+/// Whoever keeps checkpoints, as a task has it.
+struct Store {
+    requests: mpsc::Sender<Request>,
+    answers: mpsc::UnboundedReceiver<Answer>,
+    // Without it the other side would end.
+    _abandon: watch::Sender<bool>,
+}
+
 /// A checkpoint as it was written.
 struct Written {
-    id: Uuid,
-    stages: Vec<StageState>,
-    chunks: u32,
-    bytes: usize,
+    manifest: Manifest,
     took: Duration,
     /// The longest time for which the chain stood still.
     stop: Duration,
 }
 
-/// Writes a checkpoint, as the task's thread and its keeper do between them.
-async fn write(chain: &mut Chain, keeper: &mut dyn Keeper, extent: Extent) -> Result<Written> {
-    let (begun, lane) = (Instant::now(), Lane::new("ticks", 0));
-    let stages = chain.begin_checkpoint(extent)?;
-    let id = Uuid::new_v4();
-    let mut written = Written { id, stages, chunks: 0, bytes: 0, took: Duration::ZERO, stop: begun.elapsed() };
-    let (mut cursor, mut gathered) = (Cursor::default(), Vec::new());
-    loop {
-        let piece_begun = Instant::now();
-        let piece = chain.next_entries(&mut cursor, CHECKPOINT_PIECE_BYTES)?;
-        written.stop = written.stop.max(piece_begun.elapsed());
-        let is_last = piece.is_none();
-        gathered.extend(piece.into_iter().flat_map(|(_, entries)| entries));
-        let is_full = gathered.iter().map(Entries::bytes).sum::<usize>() >= CHECKPOINT_CHUNK_BYTES;
-        if (is_full || is_last) && !gathered.is_empty() {
-            let chunk = Chunk { about: about(&written.stages)?, runs: std::mem::take(&mut gathered) };
-            let bytes = chunk.encode()?;
-            written.bytes += bytes.len();
-            keeper.put(&lane, ChunkId { checkpoint: written.id, number: written.chunks }, bytes).await?;
-            written.chunks += 1;
-        }
-        if is_last {
-            break;
-        }
+impl Written {
+    /// Bytes of its own chunks.
+    fn bytes(&self) -> u64 {
+        self.manifest.content.layers.last().map_or(0, |layer| layer.bytes)
     }
-    chain.end_checkpoint(true)?;
-    written.took = begun.elapsed();
-    Ok(written)
 }
 
-fn about(stages: &[StageState]) -> Result<About> {
-    let stage = stages.first().context("a stage")?;
-    Ok(About {
-        pipeline: "bench".to_owned(),
-        topic: "ticks".to_owned(),
-        partition: 0,
-        offset: 0,
-        stage: 0,
-        header: stage.header.clone().context("a stage with state")?,
-        digest: stage.digest.clone(),
-        watermark: None,
-    })
-}
+impl Store {
+    fn open(keeper: Box<dyn Keeper>) -> Self {
+        let (requests, received) = mpsc::channel(CHECKPOINT_PIECES_MAX);
+        let (told, answers) = mpsc::unbounded_channel();
+        let (abandon, abandoned) = watch::channel(false);
+        let answer = Box::new(move |answer| told.send(answer).unwrap_or_default());
+        let keeping = Keeping { keeper, pipeline: "bench".to_owned(), answers: answer, waiting: Box::new(|_| {}) };
+        tokio::spawn(keeping.run(received, abandoned));
+        Store { requests, answers, _abandon: abandon }
+    }
 
-/// Reads checkpoints back, the newest first, into a fresh chain: how long it took.
-async fn restore(keeper: &mut dyn Keeper, newest_first: &[&Written]) -> Result<(Duration, u64)> {
-    let mut chain = chain()?;
-    let (begun, lane) = (Instant::now(), Lane::new("ticks", 0));
-    let newest = newest_first.first().context("a checkpoint")?;
-    ensure!(chain.begin_restore(&newest.stages)? == Offer::Taken { migrates: false }, "the checkpoint is refused");
-    let (mut overlay, mut given) = (Overlay::default(), 0);
-    for (at, written) in newest_first.iter().enumerate() {
-        for number in 0..written.chunks {
-            let bytes = keeper.get(&lane, ChunkId { checkpoint: written.id, number }).await?;
-            for run in Chunk::decode(&bytes)?.runs {
-                let counting = overlay.take(0, &run, at + 1 == newest_first.len())?;
-                given += counting.len() as u64;
-                chain.put_entries("sma", &counting)?;
+    /// Writes a checkpoint of the chain, laid over another one or in full.
+    async fn write(&mut self, chain: &mut Chain, below: Option<&Written>) -> Result<Written> {
+        let (begun, lane) = (Instant::now(), Lane::new("ticks", 0));
+        let below = below.map(|below| below.manifest.content.layers.clone()).unwrap_or_default();
+        let extent = if below.is_empty() { Extent::Full } else { Extent::Incremental };
+        let stages = chain.begin_checkpoint(extent)?;
+        let mut stop = begun.elapsed();
+        let generation = Generation([0; 32]);
+        let draft = Draft { lane: lane.clone(), epoch: 0, at: 0, generation, counts: (0, 0), stages, below };
+        self.requests.send(Request::Begin(Box::new(draft))).await?;
+        let mut cursor = Cursor::default();
+        loop {
+            let piece_begun = Instant::now();
+            let piece = chain.next_entries(&mut cursor, CHECKPOINT_PIECE_BYTES)?;
+            stop = stop.max(piece_begun.elapsed());
+            let Some((stage, entries)) = piece else { break };
+            self.requests.send(Request::Put(lane.clone(), stage, entries)).await?;
+        }
+        self.requests.send(Request::Seal(lane)).await?;
+        let manifest = loop {
+            match self.answers.recv().await.context("the keeper has ended")? {
+                Answer::Stored(_, _, manifest) => break manifest,
+                Answer::Failed(_, _, error) => return Err(error.into()),
+                Answer::Moved | Answer::Counted(..) => {}
             }
-        }
+        };
+        chain.end_checkpoint(true)?;
+        Ok(Written { manifest, took: begun.elapsed(), stop })
     }
-    let held = chain.end_restore()?;
-    ensure!(held == given, "{given} entries were given, {held} are held");
-    Ok((begun.elapsed(), held))
+
+    /// Reads a checkpoint with all that it is laid over into a fresh chain: how long it took, and the entries.
+    async fn restore(&self, written: &Written) -> Result<(Duration, u64)> {
+        let mut chain = chain()?;
+        let begun = Instant::now();
+        let manifest = written.manifest.clone();
+        let offer = chain.begin_restore(&manifest.content.stages)?;
+        ensure!(offer == Offer::Taken { migrates: false }, "the checkpoint is refused");
+        let (sender, mut pieces) = mpsc::channel(CHECKPOINT_PIECES_MAX);
+        self.requests.send(Request::Load(Lane::new("ticks", 0), manifest, sender)).await?;
+        let given = loop {
+            match pieces.recv().await.context("the keeper has ended")? {
+                Piece::Entries(alias, entries) => chain.put_entries(&alias, &entries)?,
+                Piece::End(given) => break given?,
+            }
+        };
+        let held = chain.end_restore()?;
+        ensure!(held == given, "{given} entries were given, {held} are held");
+        Ok((begun.elapsed(), held))
+    }
 }
 
 fn keepers(db: &Db) -> Result<[(&'static str, Box<dyn Keeper>); 2]> {
@@ -184,27 +192,27 @@ async fn main() -> Result<()> {
     println!("{keys} keys of window {WINDOW}, {} MiB of guest memory", chain.memory_bytes() >> 20);
     println!("               full         changes of 1 % of the keys     restore of both   longest stop");
     let mut figures = serde_json::json!({ "bench": "checkpoint", "keys": keys, "window": WINDOW });
-    for (name, mut keeper) in keepers(&db)? {
-        let full = write(&mut chain, keeper.as_mut(), Extent::Full).await?;
+    for (name, keeper) in keepers(&db)? {
+        let mut store = Store::open(keeper);
+        let full = store.write(&mut chain, None).await?;
         feed(&mut chain, &(0..keys).step_by(CHANGED_SHARE as usize), 3)?;
-        let changes = write(&mut chain, keeper.as_mut(), Extent::Incremental).await?;
-        let (restored, entries) = restore(keeper.as_mut(), &[&changes, &full]).await?;
-        keeper.close().await;
-        let (ms, mb) = (|took: Duration| took.as_secs_f64() * 1e3, |bytes: usize| bytes as f64 / 1e6);
+        let changes = store.write(&mut chain, Some(&full)).await?;
+        let (restored, entries) = store.restore(&changes).await?;
+        let (ms, mb) = (|took: Duration| took.as_secs_f64() * 1e3, |bytes: u64| bytes as f64 / 1e6);
         let stop = full.stop.max(changes.stop);
         println!(
             "{name:<9} {:>6.0} ms {:>5.0} MB   {:>6.0} ms {:>6.1} MB {:>18.0} ms {:>14.1} ms",
             ms(full.took),
-            mb(full.bytes),
+            mb(full.bytes()),
             ms(changes.took),
-            mb(changes.bytes),
+            mb(changes.bytes()),
             ms(restored),
             ms(stop)
         );
-        let per_key = full.bytes as f64 / keys as f64;
+        let per_key = full.bytes() as f64 / keys as f64;
         figures[name] = serde_json::json!({
-            "full_ms": ms(full.took).round(), "full_mb": mb(full.bytes).round(), "stored_bytes_per_key": per_key.round(),
-            "changes_ms": ms(changes.took).round(), "changes_mb": mb(changes.bytes), "restore_ms": ms(restored).round(),
+            "full_ms": ms(full.took).round(), "full_mb": mb(full.bytes()).round(), "stored_bytes_per_key": per_key.round(),
+            "changes_ms": ms(changes.took).round(), "changes_mb": mb(changes.bytes()), "restore_ms": ms(restored).round(),
             "entries": entries, "longest_stop_ms": (ms(stop) * 10.0).round() / 10.0,
         });
     }
