@@ -92,7 +92,11 @@ fn says_what_it_takes() {
             "takes topic names of 1 to 249 letters, digits, `.`, `_` and `-`, separated by commas, not `a,,b`",
         ),
         (&BOOTSTRAP_SERVERS, "kafka", "takes brokers as HOST:PORT, separated by commas, not `kafka`"),
-        (&NAME, "a\nb", "takes a name of 1 to 200 bytes without control characters, not `a\\nb`"),
+        (
+            &NAME,
+            "a\nb",
+            "takes a name of 1 to 200 bytes that does not begin with `@` and has no control characters, not `a\\nb`",
+        ),
     ];
     for (key, value, expected) in cases {
         assert_eq!(key.check(value, value), Err((*expected).to_owned()), "{}", key.name);

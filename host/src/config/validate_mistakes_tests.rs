@@ -164,8 +164,10 @@ const EVERY_PIPELINE: &[(&str, &str, &[&str])] = &[
     (
         "name",
         "name: ' '",
-        &["6: name: takes a name of 1 to 200 bytes without control characters, not ` `; for example `name: \
-               ticks-sma`"],
+        &[
+            "6: name: takes a name of 1 to 200 bytes that does not begin with `@` and has no control characters, not ` `; for example `name: \
+               ticks-sma`",
+        ],
     ),
     ("topics", "", &["1: topics: is missing; for example `topics: ticks`"]),
     ("topics", "topics: []", &["6: topics: names no topic; for example `topics: ticks`"]),

@@ -30,6 +30,10 @@ pub(super) fn describe(client: &BaseConsumer<GroupContext>, names: &[Arc<str>], 
     let limit_ms = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
     let terminated: Vec<CString> = names.iter().filter_map(|name| CString::new(&**name).ok()).collect();
     let mut pointers: Vec<*const c_char> = terminated.iter().map(|name| name.as_ptr()).collect();
+    // Any broker can tell, and some clusters have no controller that the library would ask otherwise: the demo's own.
+    let known = client.fetch_metadata(names.first().map(|name| &**name), limit);
+    let known = known.map_err(|e| failure("look for a broker", e))?;
+    let broker = known.brokers().first().map_or(0, rdkafka::metadata::MetadataBroker::id);
     let native = client.client().native_ptr();
     // SAFETY: the client is alive for the call; the names are C strings that outlive it and are copied by the library;
     // the options may be null parts of the library's own making. Each thing made here is destroyed here, once.
@@ -38,6 +42,7 @@ pub(super) fn describe(client: &BaseConsumer<GroupContext>, names: &[Arc<str>], 
         let options =
             ffi::rd_kafka_AdminOptions_new(native, ffi::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
         ffi::rd_kafka_AdminOptions_set_request_timeout(options, limit_ms, ptr::null_mut(), 0);
+        ffi::rd_kafka_AdminOptions_set_broker(options, broker, ptr::null_mut(), 0);
         let topics = ffi::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
         ffi::rd_kafka_DescribeTopics(native, topics, options, queue);
         ffi::rd_kafka_TopicCollection_destroy(topics);
