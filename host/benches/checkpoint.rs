@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use weir::config::pipeline::Timescale;
 use weir::guest::{Catalog, Compiler, Engine, Setup};
 use weir::limits::{BATCH_ROWS_MAX, CHECKPOINT_PIECE_BYTES, CHECKPOINT_PIECES_MAX};
-use weir::record::origin::OwnedPayloads;
+use weir::record::origin::{OwnedPayloads, OwnedRecord};
 use weir::record::{Batch, Column, Decoded, Kind, Lane, Origin, Path, Rows};
 use weir::sink::timescale::TimescaleSink;
 use weir::sink::{Keeper, Sink as _};
@@ -55,8 +55,9 @@ fn feed(chain: &mut Chain, keys: &(impl Iterator<Item = u64> + Clone), rounds: u
     for round in 0..rounds {
         let mut left = keys.clone().peekable();
         while left.peek().is_some() {
-            let symbols: Vec<String> = left.by_ref().take(BATCH_ROWS_MAX).map(|key| format!("S{key:07}")).collect();
-            let prices: Float64Array = symbols.iter().map(|_| Some(100.0 + round as f64 / 4.0)).collect();
+            let batch_keys: Vec<u64> = left.by_ref().take(BATCH_ROWS_MAX).collect();
+            let symbols: Vec<String> = batch_keys.iter().map(|key| format!("S{key:07}")).collect();
+            let prices: Float64Array = batch_keys.iter().map(|key| Some(price(*key, round))).collect();
             let outcome = chain.run(batch(&symbols, prices), &[]).map_err(|failure| failure.error)?;
             ensure!(outcome.rejected.is_empty(), "rows are rejected: {:?}", outcome.rejected.first());
         }
@@ -64,10 +65,18 @@ fn feed(chain: &mut Chain, keys: &(impl Iterator<Item = u64> + Clone), rounds: u
     Ok(())
 }
 
+/// A price in cents that nothing foretells, so that chunks are as large as those of real prices.
+fn price(key: u64, round: u64) -> f64 {
+    let cents = (key * (WINDOW + 1) + round).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 50;
+    (10_000 + cents) as f64 / 100.0
+}
+
 fn batch(symbols: &[String], prices: Float64Array) -> Batch {
     let (lane, rows) = (Lane::new("ticks", 0), symbols.len());
     let offsets: Vec<i64> = (0..rows as i64).collect();
-    let payloads = Arc::new(OwnedPayloads::default());
+    // A record without a value would go by the plugin.
+    let record = OwnedRecord { value: Some(Vec::new()), ..OwnedRecord::default() };
+    let payloads = Arc::new(OwnedPayloads { records: vec![record; rows] });
     let origin = Origin::new(lane, offsets, vec![0; rows], rows as i64, 0, payloads);
     let symbols: ArrayRef = Arc::new(StringArray::from_iter_values(symbols));
     let columns = vec![
@@ -189,6 +198,7 @@ async fn main() -> Result<()> {
     let mut chain = chain()?;
     eprintln!("filling {keys} windows of {WINDOW}");
     feed(&mut chain, &(0..keys), WINDOW + 1)?;
+    ensure!(chain.memory_bytes() as u64 > keys * WINDOW * 8, "the windows are not in the guest");
     println!("{keys} keys of window {WINDOW}, {} MiB of guest memory", chain.memory_bytes() >> 20);
     println!("               full         changes of 1 % of the keys     restore of both   longest stop");
     let mut figures = serde_json::json!({ "bench": "checkpoint", "keys": keys, "window": WINDOW });
