@@ -103,7 +103,7 @@ async fn main() -> Result<()> {
     // The page of metrics after so many more records have arrived.
     let load = async |records: u64| {
         let rows = db.count(NAME).await? + records as i64;
-        stream::produce(&kafka, &[("linger.ms", "5")], &topic, 0..records, due)?;
+        stream::produce(&kafka, &[("linger.ms", "1")], &topic, 0..records, due)?;
         let arrived = async || (db.count(NAME).await? == rows).then_some(()).context("not all has arrived");
         worker.until("all rows", arrived).await?;
         anyhow::Ok(worker.get("/metrics").await?.body)
