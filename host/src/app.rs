@@ -85,7 +85,7 @@ impl App {
             bootstrap_servers: settings.bootstrap_servers.clone(),
             worker: id,
             task_bytes: task_bytes(settings.memory_bytes, &pipelines),
-            checkpoints: settings.state.as_ref().map(|state| state.join("checkpoints")),
+            checkpoints: settings.checkpoints(),
             clock: Clock::start(),
         };
         let name = bound.to_string();

@@ -137,6 +137,12 @@ impl Stream {
     }
 }
 
+/// Why the only task of a stream's pipeline has failed.
+async fn trace(worker: &Worker, stream: &Stream) -> Result<String> {
+    let status = worker.tasks_are(&stream.name, "FAILED").await?;
+    Ok(status["tasks"][0]["trace"].as_str().context("a failed task has a trace")?.to_owned())
+}
+
 /// The rows that records become: each price with the mean of the last prices of its symbol in its partition.
 fn expected<'a>(records: impl IntoIterator<Item = &'a Stored>) -> Vec<Row> {
     expected_of(records, WINDOW)

@@ -4,18 +4,19 @@ mod database;
 mod ticks;
 mod verify;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use uuid::Uuid;
 
 use self::database::EmbeddedDatabase;
 use self::ticks::{Tick, Ticks};
 use self::verify::{Check, Row, Verdict};
+use super::display::progress;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::files;
@@ -213,7 +214,9 @@ impl Stage {
     /// Produces everything and waits until it is committed; returns how long that took from the first record.
     fn stream(&self, app: &App) -> Result<Duration> {
         let producer = Producer::new(&self.brokers)?;
-        let progress = progress(self.ticks.len());
+        let template = "{bar:40} {human_pos} of {human_len} committed, {per_sec}, {eta} left";
+        let progress = progress(self.ticks.len(), template);
+        let _ = std::io::stdout().flush();
         let clock = Clock::start();
         let mut watch = Watch { app, progress: &progress, clock, committed: 0, moved_at: Duration::ZERO };
         for (sent, tick) in self.ticks.iter().enumerate() {
@@ -327,18 +330,4 @@ impl Watch<'_> {
         }
         Ok(())
     }
-}
-
-/// A bar on a terminal, nothing otherwise.
-fn progress(records: u64) -> ProgressBar {
-    let target =
-        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let bar = ProgressBar::with_draw_target(Some(records), target);
-    if let Ok(style) =
-        ProgressStyle::with_template("{bar:40} {human_pos} of {human_len} committed, {per_sec}, {eta} left")
-    {
-        bar.set_style(style);
-    }
-    let _ = std::io::stdout().flush();
-    bar
 }

@@ -3,6 +3,7 @@
 pub mod accept_gap;
 pub mod check;
 pub mod demo;
+mod display;
 pub mod named;
 pub mod plugin;
 pub mod replay;
@@ -56,7 +57,7 @@ pub fn main() -> ExitCode {
         return failed("weir", &error);
     }
     match cli.verb {
-        Verb::Run(args) => run::run(args),
+        Verb::Run(args) => told("weir run", run::run(args)),
         Verb::Check(args) => check::run(&args),
         Verb::AcceptGap(args) => told("weir accept-gap", accept_gap::run(args)),
         Verb::Demo(args) => demo::run(&args),

@@ -59,8 +59,7 @@ impl Named {
 
     /// The books of its database.
     pub fn archive(&self) -> Result<Archive> {
-        let root = self.settings.state.as_ref().map(|state| state.join("checkpoints"));
-        self.wait(Archive::open(&self.table, root.as_deref()))
+        self.wait(Archive::open(&self.table, self.settings.checkpoints()))
     }
 
     /// Where its checkpoints lie.
@@ -79,9 +78,4 @@ impl Named {
         );
         Err(Error::new(Kind::Request, message))
     }
-}
-
-/// A size for people.
-pub fn size(bytes: u64) -> String {
-    indicatif::BinaryBytes(bytes).to_string()
 }

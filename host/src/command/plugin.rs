@@ -69,15 +69,6 @@ pub fn build(dir: &std::path::Path, out: Option<&std::path::Path>, report: &mut 
     build::build(dir, out, report)
 }
 
-/// A size for people.
-fn size(bytes: usize) -> String {
-    match bytes {
-        0..1_024 => format!("{bytes} B"),
-        1_024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1_024.0),
-        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
-    }
-}
-
 #[cfg(test)]
 #[path = "plugin_tests.rs"]
 mod tests;

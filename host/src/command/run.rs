@@ -1,7 +1,6 @@
 //! `weir run`: the worker.
 
 use std::env;
-use std::process::ExitCode;
 
 use crate::app::{App, plugins};
 use crate::config::files::{self, CheckedFile};
@@ -13,14 +12,7 @@ use crate::failpoint;
 use crate::guest::Catalog;
 
 /// Runs until a signal. Files are checked before anything starts.
-pub fn run(args: WorkerArgs) -> ExitCode {
-    match start(args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => super::failed("weir run", &error),
-    }
-}
-
-fn start(args: WorkerArgs) -> Result<()> {
+pub fn run(args: WorkerArgs) -> Result<()> {
     failpoint::arm(env::var(failpoint::VARIABLE).ok().as_deref())?;
     let settings = args.resolve(&Surroundings)?;
     let app = App::start(&settings, env::current_exe().ok(), |catalog| pipelines(&settings, catalog))?;

@@ -2,7 +2,8 @@
 
 use clap::{Args, Subcommand};
 
-use super::named::{Named, size};
+use super::display::size;
+use super::named::Named;
 use crate::config::worker::WorkerArgs;
 use crate::error::{Error, Kind, Result};
 use crate::record::Lane;
@@ -170,6 +171,6 @@ fn place(pipeline: &str, savepoint: &Savepoint, standings: &[Standing], rewind: 
 fn show(lanes: &[(Lane, Manifest)]) {
     for (lane, manifest) in lanes {
         let entries: u64 = manifest.content.layers.iter().map(|layer| layer.entries).sum();
-        println!("  {lane}: offset {}, {entries} entries, {}", manifest.at, size(manifest.bytes()));
+        println!("  {lane}: offset {}, {entries} entries, {}", manifest.at, size(manifest.bytes() as usize));
     }
 }

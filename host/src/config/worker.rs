@@ -76,6 +76,13 @@ pub struct Worker {
     pub id: Option<String>,
 }
 
+impl Worker {
+    /// Where the checkpoints lie that do not lie in a database; None without a state directory.
+    pub fn checkpoints(&self) -> Option<PathBuf> {
+        self.state.as_ref().map(|state| state.join("checkpoints"))
+    }
+}
+
 impl WorkerArgs {
     /// The settings that hold: a flag or variable, else the worker file, else the default. Errors: everything that
     /// is wrong with the worker file, a line for each.

@@ -49,8 +49,7 @@ impl Log {
 
     /// The offset of a lane's oldest record, and the one behind its newest.
     pub fn ends(&self, lane: &Lane) -> Result<(i64, i64)> {
-        let ends = self.client.fetch_watermarks(&lane.topic, lane.partition, TIMEOUT);
-        ends.map_err(|e| failure(format!("read the ends of {lane}"), e))
+        super::offsets::ends(&self.client, lane, TIMEOUT)
     }
 
     /// The first offset of each lane at or after a time, in milliseconds since 1970; None = all records are older.

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::consumer::{COMMIT_MARK, GroupContext};
@@ -39,8 +39,7 @@ impl Lookup {
 
     /// The first offset that a lane's log still holds, and the one after its last.
     pub fn ends(&self, lane: &Lane) -> Result<(i64, i64)> {
-        let ends = self.client.fetch_watermarks(&lane.topic, lane.partition, TIMEOUT);
-        ends.map_err(|e| failure(format!("read the ends of {lane}"), e))
+        ends(&self.client, lane, TIMEOUT)
     }
 
     /// Where each lane begins that the sink has no position of: at the group's committed offset when someone
@@ -87,6 +86,12 @@ impl Lookup {
             )),
         }
     }
+}
+
+/// The first offset that a lane's log still holds, and the one after its last, as the broker says.
+pub(super) fn ends<C: ConsumerContext>(client: &BaseConsumer<C>, lane: &Lane, limit: Duration) -> Result<(i64, i64)> {
+    let ends = client.fetch_watermarks(&lane.topic, lane.partition, limit);
+    ends.map_err(|e| failure(format!("read the ends of {lane}"), e))
 }
 
 /// The end of a lane as the client last saw it.

@@ -6,15 +6,19 @@ use anyhow::{Context, Result, ensure};
 use weir_tests::kafka::Stored;
 use weir_tests::worker::{Plan, WAIT, Worker};
 
-use super::{Stream, compare, expected, rows};
+use super::{Stream, compare, expected, rows, trace};
 
 /// Only the last checkpoint of a worker that is stopped.
 const RARE: &str = "checkpoint.interval.ms: 3600000\n";
 
-/// Why the only task of a stream's pipeline has failed.
-async fn trace(worker: &Worker, stream: &Stream) -> Result<String> {
-    let status = worker.tasks_are(&stream.name, "FAILED").await?;
-    Ok(status["tasks"][0]["trace"].as_str().context("a failed task has a trace")?.to_owned())
+/// A stream that a worker has begun to read: 50 records of each partition have their rows.
+async fn begun(hint: &str) -> Result<(Stream, Plan, Worker)> {
+    let mut stream = Stream::start(hint, 2).await?;
+    let plan = stream.plan(&stream.db.url(), RARE)?;
+    let worker = plan.start()?;
+    stream.send(50)?;
+    stream.arrived(&worker).await?;
+    Ok((stream, plan, worker))
 }
 
 /// Runs the command that a failed task names; returns what it says.
@@ -60,18 +64,13 @@ async fn other_history(stream: &Stream) -> Result<()> {
 
 #[tokio::test]
 async fn records_that_were_deleted_unread_fail_the_task_and_nothing_is_passed_over() -> Result<()> {
-    let mut stream = Stream::start("deleted", 2).await?;
-    let plan = stream.plan(&stream.db.url(), RARE)?;
-    let worker = plan.start()?;
-    stream.send(50)?;
-    stream.arrived(&worker).await?;
+    let (mut stream, plan, worker) = begun("deleted").await?;
     worker.stop().await?;
     stream.send(50)?;
     let mut log = stream.log()?;
     stream.kafka.delete_records(&stream.topic, 1, 80).await?;
     let worker = plan.start()?;
-    let status = worker.tasks_are(&stream.name, "FAILED").await?;
-    let trace = status["tasks"][0]["trace"].as_str().unwrap_or_default();
+    let trace = trace(&worker, &stream).await?;
     assert!(trace.contains(&format!("{}-1", stream.topic)), "the lane is named: {trace}");
     assert!(trace.contains("Records were deleted before they were read"), "the way out is told: {trace}");
     let positions = stream.positions().await?;
@@ -83,7 +82,7 @@ async fn records_that_were_deleted_unread_fail_the_task_and_nothing_is_passed_ov
     let refused = refusable(&plan, &[&stream.name, &lane, "--from", "60", "--to", "80"]).await.unwrap_err().to_string();
     assert!(refused.contains("offsets 50 to 59 would be passed over as well: write --from 50"), "{refused}");
     for _ in 0..2 {
-        let said = accept(&plan, trace).await?;
+        let said = accept(&plan, &trace).await?;
         assert!(said.contains("it is read on from offset 80"), "{said}");
     }
     let decided = "decision WHERE kind = 'gap' AND at_offset = 50 AND to_offset = 80 AND detail LIKE 'accepted by%'";
@@ -101,11 +100,7 @@ async fn records_that_were_deleted_unread_fail_the_task_and_nothing_is_passed_ov
 
 #[tokio::test]
 async fn state_that_cannot_be_rebuilt_is_told_and_goes_on_without_what_is_gone() -> Result<()> {
-    let mut stream = Stream::start("stateless", 2).await?;
-    let plan = stream.plan(&stream.db.url(), RARE)?;
-    let worker = plan.start()?;
-    stream.send(50)?;
-    stream.arrived(&worker).await?;
+    let (mut stream, plan, worker) = begun("stateless").await?;
     worker.kill().await?;
     stream.send(50)?;
     let log = stream.log()?;
@@ -128,11 +123,7 @@ async fn state_that_cannot_be_rebuilt_is_told_and_goes_on_without_what_is_gone()
 
 #[tokio::test]
 async fn a_log_that_was_truncated_is_told_by_the_client() -> Result<()> {
-    let mut stream = Stream::start("truncated", 2).await?;
-    let plan = stream.plan(&stream.db.url(), RARE)?;
-    let worker = plan.start()?;
-    stream.send(50)?;
-    stream.arrived(&worker).await?;
+    let (mut stream, plan, worker) = begun("truncated").await?;
     worker.stop().await?;
     other_history(&stream).await?;
     stream.send(20)?;
@@ -153,11 +144,7 @@ async fn a_log_that_was_truncated_is_told_by_the_client() -> Result<()> {
 
 #[tokio::test]
 async fn a_log_that_was_truncated_is_told_by_the_replay() -> Result<()> {
-    let mut stream = Stream::start("rewritten", 2).await?;
-    let plan = stream.plan(&stream.db.url(), RARE)?;
-    let worker = plan.start()?;
-    stream.send(50)?;
-    stream.arrived(&worker).await?;
+    let (mut stream, plan, worker) = begun("rewritten").await?;
     worker.kill().await?;
     other_history(&stream).await?;
     stream.send(20)?;

@@ -3,18 +3,11 @@
 
 use anyhow::{Context, Result, ensure};
 use weir_tests::eventually::eventually;
-use weir_tests::worker::Worker;
 
-use super::{ARRIVAL, Stream};
+use super::{ARRIVAL, Stream, trace};
 
 /// How soon a group hears of a topic's partitions.
 const SOON: &str = "consumer.override.topic.metadata.refresh.interval.ms: 300\n";
-
-/// Why the only task of a stream's pipeline has failed.
-async fn trace(worker: &Worker, stream: &Stream) -> Result<String> {
-    let status = worker.tasks_are(&stream.name, "FAILED").await?;
-    Ok(status["tasks"][0]["trace"].as_str().context("a failed task has a trace")?.to_owned())
-}
 
 /// Deletes the stream's topic and makes it anew.
 async fn make_again(stream: &Stream) -> Result<()> {

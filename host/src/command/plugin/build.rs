@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
+use crate::command::display::size;
 use crate::guest::{self, Compiler, Engine, Plugin, Source};
 
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -47,7 +48,7 @@ pub(super) fn build(dir: &Path, out: Option<&Path>, report: &mut dyn Write) -> R
     let file = directory.join(format!("{}-{}.wasm", about.id, about.version));
     put(&file, &source.bytes)?;
     writeln!(report, "plugin     {} {}", about.id, about.version)?;
-    writeln!(report, "file       {}, {}", file.display(), super::size(plugin.size()))?;
+    writeln!(report, "file       {}, {}", file.display(), size(plugin.size()))?;
     writeln!(report, "sha256     {}", plugin.digest())?;
     writeln!(report, "imports    {}", plugin.inspection().imports.join(", "))?;
     Ok(file)

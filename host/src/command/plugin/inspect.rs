@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::command::display::size;
 use crate::guest::{Compiler, Engine, Inspection, Manifest, Plugin, Setting, Source};
 
 /// Prints what can be seen without running the plugin first, so that it is there even where running it fails.
@@ -17,7 +18,7 @@ pub(super) fn run(file: &Path, out: &mut dyn Write) -> Result<()> {
 }
 
 fn write_file(source: &Source, inspection: &Inspection, out: &mut dyn Write) -> Result<()> {
-    writeln!(out, "file       {}, {}", source.file.display(), super::size(source.bytes.len()))?;
+    writeln!(out, "file       {}, {}", source.file.display(), size(source.bytes.len()))?;
     writeln!(out, "sha256     {}", source.digest)?;
     writeln!(out, "interface  weir:plugin {}", inspection.interface)?;
     writeln!(out, "imports    {}", list(&inspection.imports))?;
@@ -36,7 +37,7 @@ fn write_manifest(about: &Manifest, out: &mut dyn Write) -> Result<()> {
             writeln!(out, "state      version {}, converts {}", state.version, converts.join(", "))?;
         }
     }
-    let memory = about.limits.memory_bytes.map(|bytes| format!("memory {}", super::size(bytes as usize)));
+    let memory = about.limits.memory_bytes.map(|bytes| format!("memory {}", size(bytes as usize)));
     let call = about.limits.call_ms.map(|ms| format!("{ms} ms per call"));
     let asked: Vec<String> = memory.into_iter().chain(call).collect();
     writeln!(out, "limits     {}", list(&asked))?;

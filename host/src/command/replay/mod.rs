@@ -12,6 +12,7 @@ use crate::app::{self, plugins};
 use crate::config::worker::WorkerArgs;
 use crate::error::{Error, Kind, Result};
 use crate::kafka::log::Log;
+use crate::record::Lane;
 use crate::sink::timescale::archive::{Archive, Source};
 
 /// `weir replay`.
@@ -64,13 +65,14 @@ pub fn run(mut args: ReplayArgs) -> Result<()> {
     let mut archive = named.archive()?;
     let plan = plan(&args, &named, &archive)?;
     println!("{plan}");
+    if args.rewind {
+        note_index(&named, &archive)?;
+    }
     if args.dry_run {
-        note_index(&args, &named, &archive)?;
         println!("nothing was changed");
         return Ok(());
     }
     if args.rewind {
-        note_index(&args, &named, &archive)?;
         named.wait(archive.place(named.shelf(), &plan.placements(), "rewind"))?;
         println!("pipeline {} goes back; its status shows how far it is", named.pipeline.name);
         return Ok(());
@@ -80,9 +82,9 @@ pub fn run(mut args: ReplayArgs) -> Result<()> {
 }
 
 /// Says where a rewind would be slow.
-fn note_index(args: &ReplayArgs, named: &Named, archive: &Archive) -> Result<()> {
+fn note_index(named: &Named, archive: &Archive) -> Result<()> {
     let table = &named.table.table_format;
-    if args.rewind && !table.contains("${") && !named.wait(archive.has_coordinate_index(table))? {
+    if !table.contains("${") && !named.wait(archive.has_coordinate_index(table))? {
         eprintln!(
             "note: no index of {table} finds rows by their coordinates, so that each transaction reads the whole table; for a \
              large one first run\n  CREATE INDEX ON {table} (kafka_topic, kafka_partition, kafka_offset)"
@@ -123,7 +125,7 @@ fn plan(args: &ReplayArgs, named: &Named, archive: &Archive) -> Result<Plan> {
 }
 
 /// The states that may be begun with: the pipeline's checkpoints, and its savepoints.
-fn states(named: &Named, archive: &Archive) -> Result<Vec<(crate::record::Lane, Source)>> {
+fn states(named: &Named, archive: &Archive) -> Result<Vec<(Lane, Source)>> {
     let shelf = named.shelf();
     let own = named.wait(archive.checkpoints(shelf.pipeline))?;
     let mut states: Vec<_> = own

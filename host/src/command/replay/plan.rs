@@ -162,18 +162,20 @@ impl Plan {
 
     /// How the lanes of the pipeline that replays are to be placed before it begins.
     pub fn placements(&self) -> Vec<Placement> {
-        self.steps.iter().map(|step| step.placement(self.into.is_none())).collect()
+        let going_back = self.into.is_none().then_some(self.pipeline.as_str());
+        self.steps.iter().map(|step| step.placement(going_back)).collect()
     }
 }
 
 impl Step {
-    fn placement(&self, rewind: bool) -> Placement {
+    /// `going_back`: the pipeline, where it is rewound itself.
+    fn placement(&self, going_back: Option<&str>) -> Placement {
         let (state, start_offset, needs_state) = match &self.begin {
             Begin::Without | Begin::Cold => (None, self.from, false),
             Begin::Rebuilt(start) => (None, *start, false),
             // A pipeline that goes back has its own checkpoints; those of savepoints are given to it.
             Begin::With { source, else_from } => {
-                let kept = rewind && !source.pipeline.starts_with('@');
+                let kept = going_back == Some(source.pipeline.as_str());
                 let state = (!kept).then(|| (**source).clone());
                 (state, else_from.unwrap_or(self.from), else_from.is_none())
             }

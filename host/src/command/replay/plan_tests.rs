@@ -14,7 +14,7 @@ fn source(pipeline: &str, at: i64) -> Source {
 }
 
 fn standing(start_offset: i64, next_offset: i64) -> Standing {
-    Standing { lane: Lane::new("t", 0), next_offset, start_offset, generation: None }
+    Standing { lane: Lane::new("t", 0), next_offset, start_offset }
 }
 
 /// The step of a stateful lane whose log reaches from `low` to 1000.

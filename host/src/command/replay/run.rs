@@ -1,14 +1,13 @@
 //! A replay into a table of its own: a worker with one pipeline that ends.
 
 use std::env;
-use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use uuid::Uuid;
 
 use super::plan::Plan;
 use crate::app::App;
+use crate::command::display::progress;
 use crate::command::named::Named;
 use crate::config::pipeline::{Pipeline, Sink};
 use crate::error::{Error, Kind, Result};
@@ -53,14 +52,7 @@ fn bounded(named: &Named, plan: &Plan, table: &str, id: &str) -> Pipeline {
 fn follow(app: &App, pipeline: &str, plan: &Plan) -> Result<u64> {
     let length = |(from, to): (i64, i64)| (to - from).max(0) as u64;
     let total: u64 = plan.steps.iter().map(|step| length((step.from, step.to))).sum();
-    let bar = ProgressBar::new(total);
-    bar.set_draw_target(if std::io::stderr().is_terminal() {
-        ProgressDrawTarget::stderr()
-    } else {
-        ProgressDrawTarget::hidden()
-    });
-    let style = ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} {per_sec} {eta} {msg}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bar = progress(total, "{bar:40} {human_pos}/{human_len} {per_sec} {eta} {msg}");
     loop {
         let status = app.worker().status(pipeline);
         let tasks = status.map(|status| status.tasks).unwrap_or_default();

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tokio_postgres::{Row, Transaction};
+use tokio_postgres::{GenericClient, Row, Transaction};
 use uuid::Uuid;
 
 use super::chunks::Chunks;
@@ -16,7 +16,7 @@ use crate::config::pipeline::Timescale;
 use crate::error::{Error, Kind, Result};
 use crate::record::Lane;
 use crate::sink::directory::Directory;
-use crate::state::{ChunkId, Generation, Manifest};
+use crate::state::{ChunkId, Manifest};
 
 pub use super::place::Placement;
 
@@ -38,8 +38,6 @@ pub struct Standing {
     pub next_offset: i64,
     /// Where the pipeline began to read it.
     pub start_offset: i64,
-    /// The chain that wrote last.
-    pub generation: Option<Generation>,
 }
 
 /// A savepoint.
@@ -57,13 +55,6 @@ pub struct Savepoint {
     pub lanes: Vec<(Lane, Manifest)>,
 }
 
-impl Savepoint {
-    /// The name under which its checkpoints lie; no pipeline can have it.
-    fn pipeline_of(name: &str) -> String {
-        format!("@savepoint/{name}")
-    }
-}
-
 /// A state for a lane, and whose it is.
 #[derive(Debug, Clone)]
 pub struct Source {
@@ -76,6 +67,11 @@ pub struct Source {
 }
 
 impl Savepoint {
+    /// The name under which its checkpoints lie; no pipeline can have it.
+    fn pipeline_of(name: &str) -> String {
+        format!("@savepoint/{name}")
+    }
+
     /// The state of a lane.
     pub fn source(&self, lane: &Lane) -> Option<Source> {
         let (_, manifest) = self.lanes.iter().find(|(of, _)| of == lane)?;
@@ -95,27 +91,22 @@ pub struct Archive {
 
 impl Archive {
     /// Opens the books of a pipeline's database. `root`: where chunks lie that are not in the database.
-    pub async fn open(settings: &Timescale, root: Option<&Path>) -> Result<Self> {
+    pub async fn open(settings: &Timescale, root: Option<PathBuf>) -> Result<Self> {
         let mut connection = Connector::new(settings, "weir-archive")?.open().await?;
         schema::ensure(&mut connection, &settings.schema).await?;
-        Ok(Archive { schema: settings.schema.clone(), connection, root: root.map(Path::to_owned) })
+        Ok(Archive { schema: settings.schema.clone(), connection, root })
     }
 
     /// Where a pipeline's lanes stand, in lane order.
     pub async fn standings(&self, pipeline: &str) -> Result<Vec<Standing>> {
         let sql = format!(
-            "SELECT topic, partition, next_offset, start_offset, generation FROM {}.position
+            "SELECT topic, partition, next_offset, start_offset FROM {}.position
              WHERE pipeline = $1 ORDER BY topic, partition",
             quote(&self.schema)
         );
         let rows = self.connection.client.query(&sql, &[&pipeline]).await;
         let rows = rows.map_err(|e| failure::error(format!("read where pipeline {pipeline} stands"), &e))?;
-        let standing = |row: &Row| Standing {
-            lane: lane(row),
-            next_offset: row.get(2),
-            start_offset: row.get(3),
-            generation: row.get::<_, Option<&[u8]>>(4).and_then(|bytes| bytes.try_into().ok()).map(Generation),
-        };
+        let standing = |row: &Row| Standing { lane: lane(row), next_offset: row.get(2), start_offset: row.get(3) };
         Ok(rows.iter().map(standing).collect())
     }
 
@@ -213,12 +204,7 @@ impl Archive {
         let schema = quote(&self.schema);
         let failed = |e| failure::error(format!("delete savepoint {name}"), &e);
         let transaction = self.connection.client.transaction().await.map_err(failed)?;
-        for sql in [
-            format!("DELETE FROM {schema}.checkpoint_chunk WHERE pipeline = $1"),
-            format!("DELETE FROM {schema}.checkpoint WHERE pipeline = $1"),
-        ] {
-            transaction.execute(&sql, &[&own]).await.map_err(failed)?;
-        }
+        forget(&transaction, &schema, &own).await.map_err(failed)?;
         let sql = format!("DELETE FROM {schema}.savepoint WHERE name = $1");
         transaction.execute(&sql, &[&name]).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
@@ -257,10 +243,7 @@ impl Archive {
     pub async fn clear(&self, of: Shelf<'_>) -> Result<()> {
         let schema = quote(&self.schema);
         let failed = |e| failure::error(format!("remove the checkpoints of {}", of.pipeline), &e);
-        for table in ["checkpoint", "checkpoint_chunk"] {
-            let sql = format!("DELETE FROM {schema}.{table} WHERE pipeline = $1");
-            self.connection.client.execute(&sql, &[&of.pipeline]).await.map_err(failed)?;
-        }
+        forget(&self.connection.client, &schema, of.pipeline).await.map_err(failed)?;
         match &self.root {
             Some(root) if of.in_directory => Directory::new(root, of.pipeline).remove(),
             _ => Ok(()),
@@ -344,19 +327,20 @@ impl Copy<'_> {
     }
 }
 
+/// Deletes all checkpoints of a pipeline with their chunks in the database. `schema` is quoted.
+async fn forget(client: &impl GenericClient, schema: &str, pipeline: &str) -> Result<(), tokio_postgres::Error> {
+    for table in ["checkpoint", "checkpoint_chunk"] {
+        client.execute(&format!("DELETE FROM {schema}.{table} WHERE pipeline = $1"), &[&pipeline]).await?;
+    }
+    Ok(())
+}
+
 fn lane(row: &Row) -> Lane {
     Lane::new(row.get::<_, &str>(0), row.get(1))
 }
 
 fn manifests(rows: &[Row]) -> Vec<(Lane, Manifest)> {
-    let mut manifests = Vec::with_capacity(rows.len());
-    for row in rows {
-        match keeper::manifest(row) {
-            Ok(manifest) => manifests.push((lane(row), manifest)),
-            Err(error) => tracing::warn!(lane = %lane(row), %error, "a checkpoint is passed over"),
-        }
-    }
-    manifests
+    rows.iter().filter_map(|row| Some((lane(row), keeper::readable(row)?))).collect()
 }
 
 fn nothing_to_save(pipeline: &str) -> Error {

@@ -1,7 +1,7 @@
 //! The decisions of a flush, written beside its rows.
 
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::{GenericClient, Statement};
 
 use super::connect::quote;
 use super::part::Cause;
@@ -30,6 +30,13 @@ impl<'a> Decisions<'a> {
         (!all.offsets.is_empty()).then_some(all)
     }
 
+    /// A single one.
+    pub fn one(lane: &'a Lane, decision: &Decision) -> Self {
+        let mut all = Decisions::default();
+        all.push(lane, decision);
+        all
+    }
+
     fn push(&mut self, lane: &'a Lane, decision: &Decision) {
         self.topics.push(&lane.topic);
         self.partitions.push(lane.partition);
@@ -52,7 +59,12 @@ impl<'a> Decisions<'a> {
     }
 
     /// Writes them by the statement of [`Decisions::insert_sql`].
-    pub async fn insert(&self, client: &Client, statement: &Statement, pipeline: &str) -> Result<(), Cause> {
+    pub async fn insert(
+        &self,
+        client: &impl GenericClient,
+        statement: &Statement,
+        pipeline: &str,
+    ) -> Result<(), Cause> {
         let parameters: [&(dyn ToSql + Sync); 7] =
             [&pipeline, &self.topics, &self.partitions, &self.offsets, &self.kinds, &self.stages, &self.details];
         client.execute(statement, &parameters).await.map(drop)

@@ -255,6 +255,12 @@ pub async fn insert(
     client.execute(&sql, &row).await.map(drop)
 }
 
+/// The same, where it can be read: an older one, or the lane's start, takes the place of one that cannot.
+pub fn readable(row: &Row) -> Option<Manifest> {
+    let lane = Lane::new(row.get::<_, &str>(0), row.get(1));
+    manifest(row).inspect_err(|error| tracing::warn!(%lane, %error, "a checkpoint is passed over")).ok()
+}
+
 /// A manifest as it is stored, from the columns [`MANIFEST`].
 pub fn manifest(row: &Row) -> Result<Manifest> {
     let id: Uuid = row.get(2);

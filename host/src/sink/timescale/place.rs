@@ -5,9 +5,11 @@ use uuid::Uuid;
 
 use super::archive::Source;
 use super::connect::quote;
+use super::decisions::Decisions;
 use super::keeper;
+use super::position::lock_sql;
 use crate::error::{Error, Kind, Result};
-use crate::record::{DecisionKind, Lane, Stage};
+use crate::record::{Decision, DecisionKind, Lane, Stage};
 use crate::state::{Generation, Manifest};
 
 /// Under which generation checkpoints are kept whose counts are not those of their lane: no chain has it, so they are
@@ -39,16 +41,10 @@ pub async fn lock(
     pipeline: &str,
     placements: &[Placement],
 ) -> Result<Vec<(Lane, i64)>, Cause> {
-    let sql = format!(
-        "SELECT p.topic, p.partition, p.next_offset FROM {}.position p
-         WHERE p.pipeline = $1 AND (p.topic, p.partition) IN (SELECT * FROM unnest($2::text[], $3::int4[]))
-         ORDER BY p.topic, p.partition FOR UPDATE",
-        quote(schema)
-    );
     let topics: Vec<&str> = placements.iter().map(|placement| &*placement.lane.topic).collect();
     let partitions: Vec<i32> = placements.iter().map(|placement| placement.lane.partition).collect();
-    let rows = transaction.query(&sql, &[&pipeline, &topics, &partitions]).await?;
-    Ok(rows.iter().map(|row| (Lane::new(row.get::<_, &str>(0), row.get(1)), row.get(2))).collect())
+    let rows = transaction.query(&lock_sql(&quote(schema)), &[&pipeline, &topics, &partitions]).await?;
+    Ok(rows.iter().map(|row| (Lane::new(row.get::<_, &str>(0), row.get(1)), row.get(4))).collect())
 }
 
 /// The placing of lanes of one pipeline.
@@ -198,16 +194,10 @@ impl Placing<'_> {
         );
         let (topic, partition) = (&*lane.topic, lane.partition);
         self.transaction.execute(&sql, &[&self.pipeline, &topic, &partition, &from, &&again[..]]).await?;
-        let sql = format!(
-            "INSERT INTO {schema}.decision (pipeline, topic, partition, at_offset, kind, stage, detail)
-             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (pipeline, topic, partition, at_offset, kind, stage)
-             DO UPDATE SET detail = excluded.detail, decided_at = excluded.decided_at"
-        );
-        let (kind, stage) = (DecisionKind::Rewound.name(), Stage::Sink.number());
         let detail = format!("{}: back from offset {until}", self.doing);
-        let row: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
-            [&self.pipeline, &topic, &partition, &from, &kind, &stage, &detail];
-        self.transaction.execute(&sql, &row).await.map(drop)
+        let decision = Decision { offset: from, kind: DecisionKind::Rewound, stage: Stage::Sink, detail };
+        let insert = self.transaction.prepare(&Decisions::insert_sql(self.schema)).await?;
+        Decisions::one(lane, &decision).insert(self.transaction, &insert, self.pipeline).await
     }
 }
 

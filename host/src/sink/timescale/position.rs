@@ -139,14 +139,7 @@ fn held(request: &ClaimRequest, rows: &[Row], decisions: &[Row], manifests: &[Ro
     let Some(row) = rows.iter().find(mine) else {
         return Ok(Claimed::NoPosition(lane.clone()));
     };
-    let mut checkpoints = Vec::new();
-    for manifest in manifests.iter().filter(mine).map(keeper::manifest) {
-        match manifest {
-            Ok(manifest) => checkpoints.push(manifest),
-            // One that cannot be read is as good as none: an older one, or the lane's start, takes its place.
-            Err(error) => tracing::warn!(%lane, %error, "a checkpoint is passed over"),
-        }
-    }
+    let checkpoints = manifests.iter().filter(mine).filter_map(keeper::readable).collect();
     let generation = row.get::<_, Option<&[u8]>>(8).and_then(|bytes| bytes.try_into().ok()).map(Generation);
     let decided = decisions.iter().filter(|row| mine(row) && gap(row).is_none());
     let claim = Claim {
@@ -178,8 +171,8 @@ fn decision(lane: &Lane, row: &Row) -> Result<Decision> {
     Ok(Decision { offset, kind, stage: Stage::from_number(row.get(4)), detail: row.get(5) })
 }
 
-/// Locks the rows of lanes in their order.
-fn lock_sql(schema: &str) -> String {
+/// Locks the rows of lanes in their order; their next offset is the fifth column. `schema` is quoted.
+pub fn lock_sql(schema: &str) -> String {
     format!(
         "SELECT p.topic, p.partition, p.epoch, p.token, p.next_offset, p.owner FROM {schema}.position p
          WHERE p.pipeline = $1 AND (p.topic, p.partition) IN (SELECT * FROM unnest($2::text[], $3::int4[]))
