@@ -43,7 +43,7 @@ const CHANGED_SHARE: u64 = 100;
 /// A lane's chain of one moving average.
 fn chain() -> Result<Chain> {
     let catalog = Catalog::scan(&Compiler::new(Engine::new()?, None, None), &[variable(PLUGINS)?.into()]);
-    let plugin = catalog.find("sma", None)?;
+    let plugin = catalog.find("sma", None, &|_| true)?;
     let settings = [("key.field", "symbol"), ("value.field", "price"), ("window", "50"), ("keys.max", "2000000")];
     let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
     let setup = Setup { alias: "sma".to_owned(), settings, limits: plugin.limits(), meters: Arc::default() };
@@ -161,7 +161,7 @@ impl Store {
         self.requests.send(Request::Load(Lane::new("ticks", 0), manifest, sender)).await?;
         let given = loop {
             match pieces.recv().await.context("the keeper has ended")? {
-                Piece::Entries(alias, entries) => chain.put_entries(&alias, &entries)?,
+                Piece::Entries(alias, entries) => drop(chain.put_entries(&alias, &entries)?),
                 Piece::End(given) => break given?,
             }
         };

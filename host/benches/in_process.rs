@@ -58,7 +58,7 @@ impl Lane {
     fn new(catalog: &Catalog) -> Result<Lane> {
         let settings =
             [("key.field", "symbol"), ("value.field", "price"), ("window", WINDOW)].map(|(k, v)| (k.into(), v.into()));
-        let plugin = catalog.find("sma", None)?;
+        let plugin = catalog.find("sma", None, &|_| true)?;
         let setup = Setup {
             alias: "sma".to_owned(),
             settings: settings.to_vec(),

@@ -3,6 +3,8 @@
 
 pub mod plugins;
 
+use self::plugins::PluginName;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -29,13 +31,15 @@ use crate::sink::Sink;
 use crate::sink::console::ConsoleSink;
 use crate::sink::timescale::TimescaleSink;
 use crate::state::Generation;
+use crate::task::Spec;
 use crate::task::checkpoint::Interval;
+use crate::task::line::{ChainFactory, Line};
 use crate::task::machine;
-use crate::task::status::SharedStatus;
+use crate::task::member::Converters;
 use crate::task::writer::Tolerance;
-use crate::task::{ChainFactory, Spec};
 use crate::transform::Chain;
-use crate::worker::{SharedWorker, TaskBuilder, Worker};
+use crate::worker::verdicts::Verdicts;
+use crate::worker::{self, Seat, SharedWorker, Worker};
 
 /// The parts that tasks are built from.
 #[derive(Debug)]
@@ -89,8 +93,7 @@ impl App {
             clock: Clock::start(),
         };
         let name = bound.to_string();
-        let build: TaskBuilder = Box::new(move |pipeline, number, status| parts.task(pipeline, number, status));
-        let worker = Arc::new(Worker::new(name, build, runtime.handle().clone()));
+        let worker = Worker::new(name, Box::new(parts), runtime.handle().clone(), Arc::clone(&metrics))?;
         let surface = Surface { worker: Arc::clone(&worker), metrics: Arc::clone(&metrics), ready: is_ready };
         let mut servers = vec![runtime.spawn(rest::serve(listener, rest::router(surface.clone()), stopped.clone()))];
         if let Some(metrics) = &settings.metrics {
@@ -229,15 +232,15 @@ pub fn consumer(
     }
 }
 
-impl Parts {
-    /// One task of a pipeline.
-    fn task(&self, pipeline: &Pipeline, number: usize, status: SharedStatus) -> Result<Spec> {
-        let converter = |class: &str| {
-            convert::by_name(class).ok_or_else(|| Error::new(Kind::Config, format!("there is no converter `{class}`")))
-        };
+impl worker::Builder for Parts {
+    fn line(&self, pipeline: &Pipeline, verdicts: &Verdicts) -> Result<Line> {
+        self.chains(pipeline, verdicts)
+    }
+
+    fn task(&self, pipeline: &Pipeline, line: &Line, seat: Seat) -> Result<Spec> {
         let fetch_bytes_max = (self.task_bytes / 4).min(64 << 20);
+        let Seat { number, status, tell } = seat;
         let consumer = consumer(pipeline, &self.bootstrap_servers, &self.worker, number, fetch_bytes_max);
-        let (chain, generation) = self.chains(pipeline)?;
         let sink = self.sink(pipeline)?;
         Ok(Spec {
             pipeline: pipeline.name.clone(),
@@ -245,9 +248,6 @@ impl Parts {
             consumer,
             offset_reset: pipeline.auto_offset_reset,
             partitions_added: pipeline.partitions_added,
-            key_converter: converter(&pipeline.key_converter)?,
-            value_converter: converter(&pipeline.value_converter)?,
-            chain,
             keeper: sink.keeper(self.directory(pipeline)?)?,
             sink,
             until: pipeline.until.clone(),
@@ -255,18 +255,22 @@ impl Parts {
             log_errors: pipeline.errors.log,
             machine: machine::Settings {
                 stateful: false,
-                generation,
+                generation: line.generation,
                 checkpoints: Some(Interval { records: pipeline.checkpoints.records, ms: pipeline.checkpoints.ms }),
                 linger_ms: pipeline.linger_ms,
                 flush_rows_max: FLUSH_ROWS_MAX,
                 flush_bytes_max: (self.task_bytes / 4).min(FLUSH_BYTES_MAX),
             },
+            line: line.clone(),
             status,
             metrics: self.metrics.pipeline(&pipeline.name),
+            tell,
             clock: self.clock,
         })
     }
+}
 
+impl Parts {
     /// Where a pipeline's checkpoints lie; None = in its database.
     fn directory(&self, pipeline: &Pipeline) -> Result<Option<&Path>> {
         if !pipeline.checkpoints.in_directory {
@@ -286,32 +290,47 @@ impl Parts {
     }
 
     /// Finds each stage's plugin once; a lane's chain is then made of fresh guests.
-    fn chains(&self, pipeline: &Pipeline) -> Result<(ChainFactory, Generation)> {
+    fn chains(&self, pipeline: &Pipeline, verdicts: &Verdicts) -> Result<Line> {
         let interface = format!("{INTERFACE_VERSION:?}");
         let mut parts = vec![interface, pipeline.key_converter.clone(), pipeline.value_converter.clone()];
         let makers = pipeline.transforms.iter().map(|stage| {
-            let (make, plugin, code) = plugins::stage_maker(&self.catalog, stage)?;
-            parts.extend([stage.alias.clone(), stage.class.clone(), code, stage.settings.len().to_string()]);
+            let made = plugins::stage_maker(&self.catalog, stage, verdicts)?;
+            parts.extend([
+                stage.alias.clone(),
+                stage.class.clone(),
+                made.code.clone(),
+                stage.settings.len().to_string(),
+            ]);
             parts.extend(stage.settings.iter().flat_map(|(key, value)| [key.clone(), value.clone()]));
-            Ok((stage.alias.clone(), make, plugin))
+            Ok((stage.alias.clone(), made))
         });
         let makers = makers.collect::<Result<Vec<_>>>()?;
         let generation = Generation::of(parts.iter().map(String::as_bytes));
-        let (metrics, pipeline) = (Arc::clone(&self.metrics), pipeline.name.clone());
-        let chains: ChainFactory = Arc::new(move |lane: Option<&Lane>| {
-            let meters = |alias: &str, plugin: Option<&String>| match (lane, plugin) {
+        let of_plugins = || makers.iter().filter_map(|(_, made)| Some((made, made.plugin.as_ref()?)));
+        let names: Vec<String> = of_plugins().map(|(_, plugin)| plugin.to_string()).collect();
+        let name = if names.is_empty() { "no plugin".to_owned() } else { names.join(", ") };
+        let digests = of_plugins().map(|(made, _)| made.code.clone()).collect();
+        let (metrics, name_of_pipeline) = (Arc::clone(&self.metrics), pipeline.name.clone());
+        let chain: ChainFactory = Arc::new(move |lane: Option<&Lane>| {
+            let meters = |alias: &str, plugin: Option<&PluginName>| match (lane, plugin) {
                 (Some(lane), Some(plugin)) => metrics.stage(Stage {
-                    pipeline: pipeline.clone(),
+                    pipeline: name_of_pipeline.clone(),
                     transform: alias.to_owned(),
-                    plugin: plugin.clone(),
+                    plugin: plugin.id.clone(),
                     topic: lane.topic.to_string(),
                     partition: lane.partition.to_string(),
                 }),
                 _ => Arc::default(),
             };
-            let stages = makers.iter().map(|(alias, make, plugin)| make(meters(alias, plugin.as_ref())));
+            let stages = makers.iter().map(|(alias, made)| (made.make)(meters(alias, made.plugin.as_ref())));
             Ok(Chain::new(stages.collect::<Result<_>>()?))
         });
-        Ok((chains, generation))
+        let converters =
+            Converters { key: converter(&pipeline.key_converter)?, value: converter(&pipeline.value_converter)? };
+        Ok(Line { generation, name, digests, converters, chain })
     }
+}
+
+fn converter(class: &str) -> Result<Arc<dyn convert::Converter>> {
+    convert::by_name(class).ok_or_else(|| Error::new(Kind::Config, format!("there is no converter `{class}`")))
 }

@@ -46,6 +46,10 @@ pub const CHECKPOINT_PIECE_BYTES: u32 = 1 << 20;
 pub const CHECKPOINT_PIECES_MAX: usize = 2;
 /// Bytes of state in one chunk, before it is compressed.
 pub const CHECKPOINT_CHUNK_BYTES: usize = 4 << 20;
+/// Bytes of state that one chain hands to another at a time, between two batches.
+pub const SWAP_PIECE_BYTES: u32 = 256 << 10;
+/// Bytes of records that may wait for a chain that is given its state: beyond, the lane waits as well.
+pub const SWAP_BACKLOG_BYTES_MAX: usize = 32 << 20;
 /// Time of one guest call: describe, configure, process, advance.
 pub const GUEST_CALL_MAX: Duration = Duration::from_secs(2);
 /// Resolution of the guest deadline.

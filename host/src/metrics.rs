@@ -45,6 +45,8 @@ pub struct Metrics {
     checkpoint_pause_seconds: HistogramVec,
     restores: IntCounterVec,
     rebuilds: IntCounterVec,
+    swaps: IntCounterVec,
+    swap_pause_seconds: HistogramVec,
     guest_seconds: HistogramVec,
     guest_memory: IntGaugeVec,
     busy_seconds: CounterVec,
@@ -85,6 +87,8 @@ pub struct PipelineMetrics {
     pub restores: IntCounter,
     /// Lanes that were rebuilt because a guest broke.
     pub rebuilds: IntCounter,
+    /// Time between the last row of a chain and the first of the one that took over, by lane.
+    pub swap_pause_seconds: Histogram,
     /// One batch through the chain, guests included.
     pub guest_seconds: Histogram,
     /// Time at which records were processed, in seconds.
@@ -153,6 +157,14 @@ impl Metrics {
             )?,
             restores: counter(&r, "weir_restores_total", "Lanes whose state came from a checkpoint.", PIPELINE)?,
             rebuilds: counter(&r, "weir_rebuilds_total", "Lanes rebuilt because a guest broke.", PIPELINE)?,
+            swaps: counter(&r, "weir_swaps_total", "Chains that were to take over, by what became of them.", OUTCOME)?,
+            swap_pause_seconds: histogram(
+                &r,
+                "weir_swap_pause_seconds",
+                "From the last row of a chain to the first of the one that took over, by lane.",
+                PIPELINE,
+                &fine,
+            )?,
             guest_seconds: histogram(&r, "weir_chain_seconds", "One batch through the chain.", PIPELINE, &seconds)?,
             guest_memory: gauge(&r, "weir_guest_memory_bytes", "Linear memory of a lane's guests.", LANE)?,
             busy_seconds: seconds_counter(
@@ -187,11 +199,17 @@ impl Metrics {
             checkpoint_pause_seconds: self.checkpoint_pause_seconds.with_label_values(&labels),
             restores: self.restores.with_label_values(&labels),
             rebuilds: self.rebuilds.with_label_values(&labels),
+            swap_pause_seconds: self.swap_pause_seconds.with_label_values(&labels),
             guest_seconds: self.guest_seconds.with_label_values(&labels),
             process_busy: self.busy_seconds.with_label_values(&[pipeline, "process"]),
             commit_busy: self.busy_seconds.with_label_values(&[pipeline, "commit"]),
             overlap: self.busy_seconds.with_label_values(&[pipeline, "overlap"]),
         }
+    }
+
+    /// Counts what became of a chain that was to take over.
+    pub fn swap_ended(&self, pipeline: &str, outcome: &str) {
+        self.swaps.with_label_values(&[pipeline, outcome]).inc();
     }
 
     /// The figures of a plugin's guest, the same for every guest that is built for this stage of this lane.

@@ -12,6 +12,7 @@ use crate::guest::{Catalog, Compiler, Engine, Guest, Plugin, Setup};
 use crate::metrics::Meters;
 use crate::transform::plugin::PluginTransform;
 use crate::transform::{Chain, Transform, timestamp_converter};
+use crate::worker::verdicts::Verdicts;
 
 /// The plugins in the worker's directories, compiled, each told in the log.
 pub fn catalog(settings: &Settings, compiler: Option<PathBuf>) -> Result<Catalog> {
@@ -40,23 +41,50 @@ pub fn directories(given: &[PathBuf]) -> Vec<PathBuf> {
 /// Makes a stage whose guests report their figures into what is given.
 pub(super) type StageMaker = Box<dyn Fn(Arc<Meters>) -> Result<Box<dyn Transform>> + Send + Sync>;
 
-/// Finds what a stage names; its guests are made later, one for each lane. The texts are the plugin's id, None for what
-/// is built in, and what its code is known by: another one is another generation.
-pub(super) fn stage_maker(catalog: &Catalog, stage: &TransformConfig) -> Result<(StageMaker, Option<String>, String)> {
+/// A plugin of a stage, for people.
+#[derive(Debug, Clone)]
+pub(super) struct PluginName {
+    /// Its id.
+    pub id: String,
+    version: String,
+}
+
+impl std::fmt::Display for PluginName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.id, self.version)
+    }
+}
+
+/// What a stage is made of.
+pub(super) struct Made {
+    /// Makes it.
+    pub make: StageMaker,
+    /// Its plugin; None for what is built in.
+    pub plugin: Option<PluginName>,
+    /// What its code is known by: another one is another generation.
+    pub code: String,
+}
+
+/// Finds what a stage names, as far as verdicts admit it; its guests are made later, one for each lane.
+pub(super) fn stage_maker(catalog: &Catalog, stage: &TransformConfig, verdicts: &Verdicts) -> Result<Made> {
     if timestamp_converter::is_named(&stage.class) {
         let stage = stage.clone();
         let make = move |_| timestamp_converter::build(&stage.alias, &stage.class, &stage.settings);
-        return Ok((Box::new(make), None, timestamp_converter::REVISION.to_string()));
+        return Ok(Made { make: Box::new(make), plugin: None, code: timestamp_converter::REVISION.to_string() });
     }
     let missing = |error: Error| error.during(format!("transforms.{}.type", stage.alias));
-    let plugin = catalog.find(&stage.class, stage.plugin_version.as_deref()).map_err(missing)?;
-    let (setup, id, digest) = (setup(&plugin, stage), plugin.manifest().id.clone(), plugin.digest().to_string());
+    let range = verdicts.pins.get(&stage.alias).or(stage.plugin_version.as_ref());
+    let admits = |plugin: &Plugin| verdicts.admits(&plugin.digest().to_string());
+    let plugin = catalog.find(&stage.class, range.map(String::as_str), &admits).map_err(missing)?;
+    let about = plugin.manifest();
+    let name = PluginName { id: about.id.clone(), version: about.version.to_string() };
+    let (setup, code) = (setup(&plugin, stage), plugin.digest().to_string());
     let make = move |meters| {
         let setup = Setup { meters, ..setup.clone() };
         let made: Box<dyn Transform> = Box::new(PluginTransform::new(&plugin, &setup)?);
         Ok(made)
     };
-    Ok((Box::new(make), Some(id), digest))
+    Ok(Made { make: Box::new(make), plugin: Some(name), code })
 }
 
 fn setup(plugin: &Plugin, stage: &TransformConfig) -> Setup {
@@ -66,7 +94,8 @@ fn setup(plugin: &Plugin, stage: &TransformConfig) -> Setup {
 
 /// Whether a pipeline's chains keep state.
 pub fn is_stateful(catalog: &Catalog, pipeline: &Pipeline) -> Result<bool> {
-    let stage = |stage| stage_maker(catalog, stage).and_then(|(make, ..)| make(Arc::default()));
+    let verdicts = Verdicts::default();
+    let stage = |stage| stage_maker(catalog, stage, &verdicts).and_then(|made| (made.make)(Arc::default()));
     let stages = pipeline.transforms.iter().map(stage).collect::<Result<_>>()?;
     Ok(Chain::new(stages).is_stateful())
 }
@@ -81,7 +110,7 @@ pub fn check_transform(catalog: &Catalog, stage: &TransformConfig) -> Vec<Proble
     if is_built_in(stage) {
         return timestamp_converter::check(&stage.class, &stage.settings);
     }
-    let plugin = match catalog.find(&stage.class, stage.plugin_version.as_deref()) {
+    let plugin = match catalog.find(&stage.class, stage.plugin_version.as_deref(), &|_| true) {
         Ok(plugin) => plugin,
         Err(error) if error.kind() == Kind::Config => {
             let hint = "for example `plugin.version: \"[1.0,2.0)\"`";

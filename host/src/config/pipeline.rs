@@ -38,6 +38,8 @@ pub struct Pipeline {
     pub linger_ms: u64,
     /// How often and where state is kept.
     pub checkpoints: Checkpoints,
+    /// How plugins are swapped.
+    pub swap: Swap,
     /// Where it ends to read, by lane: a replay of history does. Empty = nowhere.
     pub until: BTreeMap<Lane, i64>,
     /// Where rows go.
@@ -126,6 +128,26 @@ pub struct Checkpoints {
     pub ms: u64,
     /// `checkpoint.store: directory`: below the worker's state directory, not in the database.
     pub in_directory: bool,
+}
+
+/// `plugin.swap.policy` and `swap.probation.ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Swap {
+    /// When a new chain takes over.
+    pub policy: SwapPolicy,
+    /// How long the one before follows.
+    pub probation_ms: u64,
+}
+
+/// When a new chain takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SwapPolicy {
+    /// As soon as it can.
+    Auto,
+    /// Where its rows are those of the chain that speaks.
+    CanaryEqual,
+    /// When an operator says so.
+    Manual,
 }
 
 /// Where rows go.

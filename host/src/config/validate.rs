@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::keys::{self, Check, Default, Key, SinkClass, Type};
-use super::pipeline::{self, Checkpoints, Errors, PartitionsAdded, Pipeline, Transform};
+use super::pipeline::{self, Checkpoints, Errors, PartitionsAdded, Pipeline, SwapPolicy, Transform};
 use super::problem::{Entry, Problem, any_of, shown};
 use super::reference::{self, Sources};
 use super::{consumer, raw, timescale, transforms};
@@ -43,6 +43,14 @@ pub fn check(entries: &[Entry], sources: &dyn Sources) -> Checked {
         ms: values.whole(&keys::CHECKPOINT_INTERVAL_MS) as u64,
         in_directory: values.text(&keys::CHECKPOINT_STORE) == "directory",
     };
+    let swap = pipeline::Swap {
+        policy: match values.text(&keys::PLUGIN_SWAP_POLICY).as_str() {
+            "canary-equal" => SwapPolicy::CanaryEqual,
+            "manual" => SwapPolicy::Manual,
+            _ => SwapPolicy::Auto,
+        },
+        probation_ms: values.whole(&keys::SWAP_PROBATION_MS) as u64,
+    };
     let sink = match class {
         Some(SinkClass::Timescale) => Some(pipeline::Sink::Timescale(timescale::read(&mut values))),
         Some(SinkClass::Console) => Some(pipeline::Sink::Console),
@@ -66,6 +74,7 @@ pub fn check(entries: &[Entry], sources: &dyn Sources) -> Checked {
         errors,
         linger_ms,
         checkpoints,
+        swap,
         sink,
         raw: raw::of(entries),
     });

@@ -98,14 +98,14 @@ impl Catalog {
         &self.refused
     }
 
-    /// The newest plugin of that id within a version range; None = any version. Errors: [`Kind::Config`] for
+    /// The newest plugin of that id within a version range, None = any version, of those that `admits` admits. Errors: [`Kind::Config`] for
     /// a range that cannot be read, [`Kind::PluginInvalid`] where a file of that name was refused,
     /// [`Kind::PluginMissing`] with what was found instead.
-    pub fn find(&self, id: &str, range: Option<&str>) -> Result<Arc<Plugin>> {
+    pub fn find(&self, id: &str, range: Option<&str>, admits: &dyn Fn(&Plugin) -> bool) -> Result<Arc<Plugin>> {
         let text = range.unwrap_or("latest");
         let range = Range::parse(text).map_err(|what| Error::new(Kind::Config, what))?;
         let of_id = || self.plugins.iter().filter(|plugin| plugin.manifest().id == id);
-        let fitting = of_id().filter(|plugin| range.contains(&plugin.manifest().version));
+        let fitting = of_id().filter(|plugin| range.contains(&plugin.manifest().version) && admits(plugin));
         let newest = fitting.max_by(|a, b| a.manifest().version.cmp(&b.manifest().version));
         newest
             .cloned()

@@ -23,14 +23,14 @@ fn the_newest_version_within_the_range_is_taken() {
     place(scratch.path(), "other.wasm", "other", "7.0.0");
     let catalog = scan(&[scratch.path()]);
     assert_eq!((catalog.plugins().len(), catalog.refused().len()), (5, 0));
-    let version = |range: Option<&str>| catalog.find("avg", range).unwrap().manifest().version.to_string();
+    let version = |range: Option<&str>| catalog.find("avg", range, &|_| true).unwrap().manifest().version.to_string();
     assert_eq!(version(None), "2.0.0-rc.1");
     assert_eq!(version(Some("[1.0,2.0-alpha)")), "1.10.0");
     assert_eq!(version(Some("1.9.0")), "1.9.0");
-    let error = catalog.find("avg", Some("[3,)")).unwrap_err();
+    let error = catalog.find("avg", Some("[3,)"), &|_| true).unwrap_err();
     assert_eq!(error.kind(), Kind::PluginMissing);
     assert_eq!(error.to_string(), "plugin avg has no version within [3,); found: 1.0.0, 1.10.0, 1.9.0, 2.0.0-rc.1");
-    assert_eq!(catalog.find("avg", Some("[1")).unwrap_err().kind(), Kind::Config);
+    assert_eq!(catalog.find("avg", Some("[1"), &|_| true).unwrap_err().kind(), Kind::Config);
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_missing_plugin_names_the_directories_and_what_they_hold() {
     place(first.path(), "avg.wasm", "avg", "1.0.0");
     place(second.path(), "max.wasm", "max", "1.0.0");
     std::fs::write(second.path().join("min.wasm"), b"").unwrap();
-    let error = scan(&[first.path(), second.path()]).find("sma", None).unwrap_err();
+    let error = scan(&[first.path(), second.path()]).find("sma", None, &|_| true).unwrap_err();
     let (first, second) = (first.path().display(), second.path().display());
     assert_eq!(
         error.to_string(),
@@ -65,7 +65,7 @@ fn a_missing_plugin_names_the_directories_and_what_they_hold() {
              (refused: {second}/min.wasm is empty: copy the whole file)"
         )
     );
-    let error = Catalog::default().find("sma", None).unwrap_err();
+    let error = Catalog::default().find("sma", None, &|_| true).unwrap_err();
     assert_eq!(
         error.to_string(),
         "transform type sma is neither built in nor a plugin, as no plugin directory is given"
@@ -80,12 +80,12 @@ fn a_refused_file_of_the_plugins_name_is_the_reason() {
     }
     let catalog = scan(&[scratch.path()]);
     for (id, file) in [("sma", "sma-1.0.0.wasm"), ("sma-like", "sma-like-2.0.0.wasm"), ("max", "max.wasm")] {
-        let error = catalog.find(id, None).unwrap_err();
+        let error = catalog.find(id, None, &|_| true).unwrap_err();
         assert_eq!(error.kind(), Kind::PluginInvalid);
         let expected = format!("{} is empty: copy the whole file", scratch.path().join(file).display());
         assert_eq!(error.to_string(), expected);
     }
-    assert_eq!(catalog.find("sm", None).unwrap_err().kind(), Kind::PluginMissing);
+    assert_eq!(catalog.find("sm", None, &|_| true).unwrap_err().kind(), Kind::PluginMissing);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn of_two_contents_under_one_version_the_first_counts() {
     std::fs::write(second.path().join("other.wasm"), other.component()).unwrap();
     let catalog = scan(&[first.path(), second.path()]);
     assert_eq!(catalog.plugins().len(), 1, "an equal copy is the same plugin");
-    assert_eq!(catalog.find("avg", None).unwrap().file(), first.path().join("avg.wasm"));
+    assert_eq!(catalog.find("avg", None, &|_| true).unwrap().file(), first.path().join("avg.wasm"));
     let reasons: Vec<String> = catalog.refused().iter().map(|refused| refused.error.to_string()).collect();
     assert!(
         matches!(reasons.as_slice(), [one] if one.contains("with other content: give one of them another version")),

@@ -20,6 +20,8 @@ pub enum DecisionKind {
     Refused,
     /// An operator had the lane written anew from this offset on.
     Rewound,
+    /// Another chain wrote from this offset on.
+    Cutover,
 }
 
 impl DecisionKind {
@@ -30,12 +32,13 @@ impl DecisionKind {
             DecisionKind::Rejected => "rejected",
             DecisionKind::Refused => "refused",
             DecisionKind::Rewound => "rewound",
+            DecisionKind::Cutover => "cutover",
         }
     }
 
     /// The kind of that name.
     pub fn parse(name: &str) -> Option<Self> {
-        let all = [Self::Excluded, Self::Rejected, Self::Refused, Self::Rewound];
+        let all = [Self::Excluded, Self::Rejected, Self::Refused, Self::Rewound, Self::Cutover];
         all.into_iter().find(|kind| kind.name() == name)
     }
 }
@@ -64,6 +67,8 @@ pub struct Segment {
     pub to: i64,
     /// The leader epoch of the last record below `to`; None = it does not tell.
     pub leader_epoch: Option<i32>,
+    /// The generation that speaks from `from` on, where another one spoke before.
+    pub speaks: Option<[u8; 32]>,
     /// Records read between them, those without a row included.
     pub records: u64,
     /// Rows that left the chain, before the database refused any.
@@ -88,6 +93,7 @@ impl Segment {
             from,
             to: from,
             leader_epoch: None,
+            speaks: None,
             records: 0,
             rows: 0,
             table,

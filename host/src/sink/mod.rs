@@ -174,8 +174,9 @@ pub trait Keeper: Send {
     fn get<'a>(&'a mut self, lane: &'a Lane, id: ChunkId) -> BoxFuture<'a, Result<Vec<u8>>>;
 
     /// Makes a checkpoint count, where `claim` still holds the lane and has committed everything below the manifest's
-    /// offset, and removes what is older than the last few. False: it does not count. To be repeated after an error.
-    fn count<'a>(&'a mut self, claim: &'a Claim, manifest: &'a Manifest) -> BoxFuture<'a, Result<bool>>;
+    /// offset, and removes what is older than the last few. With `speaks` the lane is recovered by its chain from now on;
+    /// without, it is that of a chain which only follows. False: it does not count. To be repeated after an error.
+    fn count<'a>(&'a mut self, claim: &'a Claim, manifest: &'a Manifest, speaks: bool) -> BoxFuture<'a, Result<bool>>;
 
     /// Closes the connection; the next call opens a new one.
     fn close(&mut self) -> BoxFuture<'_, ()>;

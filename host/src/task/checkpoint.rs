@@ -36,6 +36,27 @@ pub struct Course {
     caught_up: bool,
     /// When a failed checkpoint may be tried again.
     again_ms: u64,
+    turn: Turn,
+}
+
+/// Which of a lane's chains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// The one that speaks.
+    Speaker,
+    /// The one that follows it.
+    Follower,
+}
+
+/// Whose checkpoint comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// That of the chain that speaks, when it is due.
+    Speaker,
+    /// Nobody's: the chain that speaks hands its state to another one, or another one is to take over.
+    Nobody,
+    /// That of the chain that follows, at once.
+    Follower,
 }
 
 #[derive(Debug)]
@@ -63,7 +84,40 @@ impl Course {
             cutover,
             caught_up: false,
             again_ms: 0,
+            turn: Turn::Speaker,
         }
+    }
+
+    /// Takes no checkpoints for a while, so that the state can be handed to another chain. False: one is under way, or
+    /// the lane waits for one.
+    pub fn lend(&mut self) -> bool {
+        let free = !self.is_under_way() && !self.cutover && self.caught_up;
+        if free && self.turn == Turn::Speaker {
+            self.turn = Turn::Nobody;
+        }
+        free
+    }
+
+    /// The next checkpoint is that of the chain that follows, at once.
+    pub fn save_follower(&mut self) {
+        if self.turn == Turn::Nobody && !self.is_under_way() {
+            self.turn = Turn::Follower;
+        }
+    }
+
+    /// Whose the checkpoint is that is due or under way.
+    pub fn of(&self) -> Of {
+        if self.turn == Turn::Follower { Of::Follower } else { Of::Speaker }
+    }
+
+    /// Takes checkpoints of the chain that speaks again. One of the chain that follows comes to nothing. `at`: that of the
+    /// last one, where another chain speaks now.
+    pub fn give_back(&mut self, at: Option<i64>) {
+        if self.of() == Of::Follower {
+            self.stage = Stage::Idle;
+        }
+        self.turn = Turn::Speaker;
+        self.last_at = at.unwrap_or(self.last_at);
     }
 
     /// Whether rows may leave the lane.
@@ -90,6 +144,11 @@ impl Course {
     pub fn is_due(&self, processed: i64, interval: Interval, now_ms: u64, last_call: bool) -> bool {
         if self.is_under_way() || now_ms < self.again_ms {
             return false;
+        }
+        match self.turn {
+            Turn::Nobody => return false,
+            Turn::Follower => return true,
+            Turn::Speaker => {}
         }
         if self.cutover {
             return self.caught_up;
@@ -130,7 +189,9 @@ impl Course {
     pub fn counted(&mut self, counted: bool, now_ms: u64) -> bool {
         let Stage::Counting { at } = self.stage else { return false };
         (self.stage, self.last_ms) = (Stage::Idle, now_ms);
-        if counted {
+        if counted && self.of() == Of::Follower {
+            self.turn = Turn::Nobody;
+        } else if counted {
             (self.last_at, self.cutover) = (at, false);
         } else {
             self.again_ms = now_ms + RETRY_MS;
@@ -141,7 +202,7 @@ impl Course {
     /// The checkpoint came to nothing. `processed`: the next one has to be beyond, where the task ends.
     pub fn failed(&mut self, processed: i64, now_ms: u64, last_call: bool) {
         (self.stage, self.again_ms) = (Stage::Idle, now_ms + RETRY_MS);
-        if last_call {
+        if last_call && self.of() == Of::Speaker {
             self.last_at = processed;
         }
     }

@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::record::origin::NO_TIMESTAMP;
 use crate::record::{Claim, Field, Flush, Topic};
 use crate::sink::{ClaimRequest, Encoder, Prepared, Sink, WriteError};
+use crate::state::Generation;
 
 /// Lanes to claim once their topics are known again.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Inquiry {
 pub enum Request {
     /// Bind a topic to its table.
     Prepare {
+        /// For the rows of this chain.
+        generation: Generation,
         /// The topic.
         topic: Arc<str>,
         /// The fields that the chain writes.
@@ -60,8 +63,8 @@ pub enum Answer {
     Machine(Event),
     /// What was noted of the topics when the pipeline first read them, in their order.
     Recognised(Inquiry, Vec<Topic>),
-    /// A topic's encoder, or None when the sink needs a sample.
-    Encoder(Arc<str>, Option<Box<dyn Encoder>>),
+    /// A topic's encoder for a chain, None when the sink needs a sample; or why there cannot be one.
+    Encoder(Generation, Arc<str>, Result<Option<Box<dyn Encoder>>>),
     /// A flush has ended; how long its transactions took, waits included.
     Written(Report, Duration),
 }
@@ -71,7 +74,9 @@ impl std::fmt::Debug for Answer {
         match self {
             Answer::Machine(event) => f.debug_tuple("Machine").field(event).finish(),
             Answer::Recognised(inquiry, noted) => f.debug_tuple("Recognised").field(inquiry).field(noted).finish(),
-            Answer::Encoder(topic, encoder) => f.debug_tuple("Encoder").field(topic).field(&encoder.is_some()).finish(),
+            Answer::Encoder(generation, topic, _) => {
+                f.debug_tuple("Encoder").field(generation).field(topic).finish_non_exhaustive()
+            }
             Answer::Written(report, took) => f.debug_tuple("Written").field(report).field(took).finish(),
         }
     }
@@ -117,7 +122,10 @@ impl Committer {
 
     async fn serve(&mut self, request: Request) {
         let answer = match request {
-            Request::Prepare { topic, outputs, sample } => self.prepare(topic, &outputs, sample.as_deref()).await,
+            Request::Prepare { generation, topic, outputs, sample } => {
+                let encoder = self.prepare(&topic, &outputs, sample.as_deref()).await;
+                Ok(Answer::Encoder(generation, topic, encoder))
+            }
             Request::Recognise(inquiry) => self.recognise(inquiry).await,
             Request::Claim { asked, requests } => self.claim(asked, &requests).await,
             Request::Write(flush, claims) => Ok(self.write(flush, claims).await),
@@ -125,18 +133,21 @@ impl Committer {
         (self.answers)(answer.unwrap_or_else(|error| Answer::Machine(Event::Failed(error))));
     }
 
-    async fn prepare(&mut self, topic: Arc<str>, outputs: &[Field], sample: Option<&[Field]>) -> Result<Answer> {
+    async fn prepare(
+        &mut self,
+        topic: &str,
+        outputs: &[Field],
+        sample: Option<&[Field]>,
+    ) -> Result<Option<Box<dyn Encoder>>> {
         let mut patience = Patience::new(&self.waiting, self.answer_max);
-        let prepared = loop {
-            if let Some(answer) = patience.attempt(self.sink.prepare(&topic, outputs, sample)).await {
-                break answer?;
+        loop {
+            if let Some(answer) = patience.attempt(self.sink.prepare(topic, outputs, sample)).await {
+                return answer.map(|prepared| match prepared {
+                    Prepared::Ready(encoder) => Some(encoder),
+                    Prepared::NeedsSample => None,
+                });
             }
-        };
-        let encoder = match prepared {
-            Prepared::Ready(encoder) => Some(encoder),
-            Prepared::NeedsSample => None,
-        };
-        Ok(Answer::Encoder(topic, encoder))
+        }
     }
 
     async fn recognise(&mut self, inquiry: Inquiry) -> Result<Answer> {

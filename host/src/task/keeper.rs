@@ -29,8 +29,8 @@ pub enum Request {
     Seal(Lane),
     /// The checkpoint of a lane is of no more interest.
     Forget(Lane),
-    /// Make a checkpoint count; answered by [`Answer::Counted`] or [`Answer::Failed`].
-    Count(Claim, Manifest),
+    /// Make a checkpoint count; answered by [`Answer::Counted`] or [`Answer::Failed`]. With `true` its chain speaks.
+    Count(Claim, Manifest, bool),
     /// Read a checkpoint.
     Load(Lane, Manifest, mpsc::Sender<Piece>),
 }
@@ -139,7 +139,7 @@ impl Keeping {
             Request::Forget(lane) => {
                 writing.remove(&lane);
             }
-            Request::Count(claim, manifest) => self.count(claim, &manifest).await,
+            Request::Count(claim, manifest, speaks) => self.count(claim, &manifest, speaks).await,
             Request::Load(lane, manifest, pieces) => {
                 let end = self.load(&lane, &manifest, &pieces).await;
                 // A lane that has been given up does not listen any more.
@@ -208,10 +208,10 @@ impl Keeping {
         });
     }
 
-    async fn count(&mut self, claim: Claim, manifest: &Manifest) {
+    async fn count(&mut self, claim: Claim, manifest: &Manifest, speaks: bool) {
         let mut patience = Patience::new(&self.waiting, DATABASE_ANSWER_MAX);
         let counted = loop {
-            if let Some(answer) = patience.attempt(self.keeper.count(&claim, manifest)).await {
+            if let Some(answer) = patience.attempt(self.keeper.count(&claim, manifest, speaks)).await {
                 break answer;
             }
         };

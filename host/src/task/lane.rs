@@ -2,22 +2,28 @@
 
 use std::sync::Arc;
 
+use super::follower::{Fault, Follower, Judge, Spoken};
 use super::ledger::Ledger;
+use super::member::{Failures, Member, located};
 use super::replay::{Base, Replay};
 use super::suspect::{Breakage, Caution, is_breakage};
 use super::writer::Tolerance;
-use crate::convert::decoder::Decoder;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::{self, Point};
 use crate::record::{Batch, Claim, Decision, DecisionKind, Lane, Origin, RowError, Segment, Stage};
 use crate::sink::Encoder;
+use crate::state::{Generation, Manifest};
 use crate::transform::{Chain, StageFailure};
 
 /// A lane that is being read.
 pub struct LaneRunner {
     lane: Lane,
-    decoder: Decoder,
-    chain: Chain,
+    speaker: Member,
+    follower: Option<Follower>,
+    /// What the follower is judged by, where it is to take over.
+    judge: Option<Judge>,
+    /// The chain speaks since the last row and no segment has told so yet.
+    announce: bool,
     replay: Option<Replay>,
     caution: Caution,
     tolerance: Tolerance,
@@ -31,36 +37,99 @@ impl std::fmt::Debug for LaneRunner {
     }
 }
 
+/// How rows are encoded.
+pub struct Encoders<'a> {
+    /// Those of the chain that speaks.
+    pub speaker: &'a mut dyn Encoder,
+    /// Those of a chain that is to take over, to see whether the table would take them.
+    pub follower: Option<&'a mut dyn Encoder>,
+}
+
+impl std::fmt::Debug for Encoders<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Encoders")
+    }
+}
+
+impl<'a> Encoders<'a> {
+    /// Where nothing follows.
+    pub fn of(speaker: &'a mut dyn Encoder) -> Self {
+        Encoders { speaker, follower: None }
+    }
+}
+
 /// What a run became.
 #[derive(Debug, Default)]
 pub struct Processed {
     /// Rows that left the chain, zero while replaying.
     pub rows: u64,
     /// Records without a row because of an error, with their offsets: recorded as decisions.
-    pub failed: Vec<(i64, RowError)>,
+    pub failed: Failures,
     /// Whether the replay ended within the run.
     pub caught_up: bool,
 }
 
 impl LaneRunner {
     /// A runner for a freshly claimed lane. A stateful chain, whose state is that of `base`, is replayed from there.
-    pub fn new(
-        claim: &Claim,
-        base: Base,
-        caution: Caution,
-        decoder: Decoder,
-        mut chain: Chain,
-        tolerance: Tolerance,
-    ) -> Self {
-        let replay = chain.is_stateful().then(|| Replay::of(claim, base)).flatten();
-        chain.mute(replay.is_some());
-        let counts = (claim.records, claim.rows);
-        LaneRunner { lane: claim.lane.clone(), decoder, chain, replay, caution, tolerance, counts }
+    pub fn new(claim: &Claim, base: Base, caution: Caution, mut speaker: Member, tolerance: Tolerance) -> Self {
+        let replay = speaker.chain.is_stateful().then(|| Replay::of(claim, base)).flatten();
+        speaker.chain.mute(replay.is_some());
+        let (lane, counts) = (claim.lane.clone(), (claim.records, claim.rows));
+        LaneRunner { lane, speaker, follower: None, judge: None, announce: false, replay, caution, tolerance, counts }
     }
 
-    /// Its chain, to be frozen between two batches.
+    /// The chain that speaks, to be frozen between two batches.
     pub fn chain_mut(&mut self) -> &mut Chain {
-        &mut self.chain
+        &mut self.speaker.chain
+    }
+
+    /// Its follower.
+    pub fn follower_mut(&mut self) -> Option<&mut Follower> {
+        self.follower.as_mut()
+    }
+
+    /// Hands the lane's state to a fresh chain that follows from now on, and is to take over where it is judged.
+    pub fn join(&mut self, member: Member, judge: Option<Judge>) -> Result<(), Fault> {
+        self.follower = Some(Follower::begin(&mut self.speaker.chain, member)?);
+        self.judge = judge;
+        Ok(())
+    }
+
+    /// Whether the follower is judged by its rows.
+    pub fn is_judging(&self) -> bool {
+        self.follower.is_some() && self.judge.is_some()
+    }
+
+    /// Hands over one piece of state.
+    pub fn receive(&mut self) -> Result<(), Fault> {
+        self.follower.as_mut().map_or(Ok(()), |follower| follower.receive(&mut self.speaker.chain))
+    }
+
+    /// Lets the follower process one run that it has not had yet. Returns whether there is more.
+    pub fn catch_up(&mut self) -> bool {
+        self.follower.as_mut().is_some_and(|follower| follower.catch_up(self.judge.as_ref(), &self.caution))
+    }
+
+    /// Lets the follower go. What the speaker was handing out to it counts as changed again.
+    pub fn part(&mut self) -> Result<()> {
+        let receiving = self.follower.take().is_some_and(|follower| follower.is_receiving());
+        if receiving { self.speaker.chain.end_checkpoint(false) } else { Ok(()) }
+    }
+
+    /// The follower speaks from the next segment on, and the one that spoke follows. `below`: the checkpoint of each, in
+    /// and out. The caller sees to it that the follower is level and that no segment is open.
+    pub fn flip(&mut self, below: &mut Option<Manifest>) {
+        let Some(follower) = self.follower.take() else { return };
+        let Follower { mut member, below: its, .. } = follower;
+        member.chain.mute(false);
+        let former = std::mem::replace(&mut self.speaker, member);
+        self.follower = Some(Follower::level(former, std::mem::replace(below, its)));
+        (self.judge, self.announce) = (None, true);
+    }
+
+    /// Which chain speaks.
+    pub fn generation(&self) -> Generation {
+        self.speaker.generation
     }
 
     /// Records read and rows that left the chain since the lane's start, not counting those that are replayed.
@@ -75,7 +144,8 @@ impl LaneRunner {
 
     /// Memory of the lane's guests, in bytes.
     pub fn memory_bytes(&self) -> usize {
-        self.chain.memory_bytes()
+        let following = self.follower.as_ref().map_or(0, |follower| follower.member.chain.memory_bytes());
+        self.speaker.chain.memory_bytes() + following
     }
 
     /// Processes a run of records into the lane's open segment, those that are suspected one by one.
@@ -83,13 +153,13 @@ impl LaneRunner {
         &mut self,
         run: Origin,
         ledger: &mut Ledger,
-        encoder: &mut dyn Encoder,
+        encoders: &mut Encoders<'_>,
     ) -> Result<Processed, ProcessError> {
         let mut processed = Processed::default();
         for piece in self.caution.pieces(run) {
             let (from, until, records) =
                 (piece.offsets.first().copied().unwrap_or_default(), piece.next_offset, piece.len());
-            let done = self.process_piece(piece, ledger, encoder, &mut processed);
+            let done = self.process_piece(piece, ledger, encoders, &mut processed);
             done.map_err(|failure| match failure {
                 Failed::Stage(StageFailure { stage, error, .. }) if is_breakage(error.kind()) => {
                     ProcessError::Broken(Breakage { from, until, records, stage, error })
@@ -104,12 +174,12 @@ impl LaneRunner {
         &mut self,
         run: Origin,
         ledger: &mut Ledger,
-        encoder: &mut dyn Encoder,
+        encoders: &mut Encoders<'_>,
         processed: &mut Processed,
     ) -> Result<(), Failed> {
         let Some(live) = self.replay(run, processed)? else { return Ok(()) };
-        let (lane, to, table) = (self.lane.clone(), live.next_offset, encoder.table());
-        ledger.fill(&lane, to, table, |segment| self.fill(Arc::new(live), segment, encoder, processed))
+        let (lane, to, table) = (self.lane.clone(), live.next_offset, encoders.speaker.table());
+        ledger.fill(&lane, to, table, |segment| self.fill(Arc::new(live), segment, encoders, processed))
     }
 
     /// Feeds what lies before the sink's position with output off; returns what lies after.
@@ -118,7 +188,7 @@ impl LaneRunner {
         let split = run.offsets.partition_point(|&offset| offset < until);
         if split > 0 {
             let old = Arc::new(run.slice(0..split));
-            let (batch, failed) = self.transform(&old)?;
+            let (batch, failed) = self.speaker.transform(&old, &self.caution.excluded_of(&old))?;
             if let Some(replay) = &mut self.replay {
                 replay.replayed(old.len(), batch.len(), &failed)?;
                 replay.read_under(run.leader_epoch);
@@ -128,7 +198,7 @@ impl LaneRunner {
             && let Some(replay) = self.replay.take_if(|_| run.next_offset >= until)
         {
             replay.finish()?;
-            self.chain.mute(false);
+            self.speaker.chain.mute(false);
             processed.caught_up = true;
         }
         Ok((split < run.len()).then(|| run.slice(split..run.len())))
@@ -138,12 +208,12 @@ impl LaneRunner {
         &mut self,
         run: Arc<Origin>,
         segment: &mut Segment,
-        encoder: &mut dyn Encoder,
+        encoders: &mut Encoders<'_>,
         processed: &mut Processed,
     ) -> Result<(), Failed> {
-        let (batch, mut failed) = self.transform(&run)?;
+        let (batch, mut failed) = self.speaker.transform(&run, &self.caution.excluded_of(&run))?;
         failpoint::pass(Point::BeforeEncode, Kind::Internal)?;
-        let unbound = encoder.encode(&batch, &mut segment.data, &mut segment.lines)?;
+        let unbound = encoders.speaker.encode(&batch, &mut segment.data, &mut segment.lines)?;
         failpoint::pass(Point::AfterEncode, Kind::Internal)?;
         failed.extend(located(&run, unbound));
         failed.sort_by_key(|(offset, _)| *offset);
@@ -158,32 +228,38 @@ impl LaneRunner {
         let mut decisions: Vec<Decision> =
             failed.iter().map(|(at, error)| decision(*at, error)).chain(excluded).collect();
         decisions.sort_by_key(|decision| decision.offset);
+        if std::mem::take(&mut self.announce) {
+            decisions.insert(0, self.cutover(segment));
+        }
         // The runs of a segment follow each other.
         segment.decisions.extend(decisions);
-        segment.origins.push(run);
         processed.rows += batch.len() as u64;
         processed.failed.extend(failed);
+        self.followed(&run, &batch, encoders);
+        segment.origins.push(run);
         Ok(())
     }
 
-    /// Decodes a run and sends it through the chain.
-    fn transform(&mut self, run: &Arc<Origin>) -> Result<(Batch, Vec<(i64, RowError)>), Failed> {
-        failpoint::pass(Point::BeforeDecode, Kind::Internal)?;
-        let (batch, malformed) = self.decoder.decode(run)?;
-        failpoint::pass(Point::AfterDecode, Kind::Internal)?;
-        let outcome = self.chain.run(batch, &self.caution.excluded_of(run)).map_err(Failed::Stage)?;
-        let rejected = outcome.rejected.into_iter().map(|rejected| {
-            let message = match (rejected.message, rejected.wanted, rejected.field.as_deref()) {
-                (Some(message), _, _) => message,
-                (None, Some(kind), Some(field)) => {
-                    self.decoder.explain(run, rejected.record as usize, &field.into(), kind)
-                }
-                _ => "rejected without a reason".to_owned(),
-            };
-            RowError { record: rejected.record, stage: rejected.stage, field: rejected.field, message }
-        });
-        let errors = malformed.into_iter().chain(rejected).collect();
-        Ok((outcome.batch, located(run, errors)))
+    /// Marks a segment as the first of a chain that has taken over.
+    fn cutover(&self, segment: &mut Segment) -> Decision {
+        segment.speaks = Some(self.speaker.generation.0);
+        Decision {
+            offset: segment.from,
+            kind: DecisionKind::Cutover,
+            stage: Stage::Sink,
+            detail: self.speaker.generation.to_string(),
+        }
+    }
+
+    /// Gives the follower what the speaker has processed.
+    fn followed(&mut self, run: &Arc<Origin>, batch: &Batch, encoders: &mut Encoders<'_>) {
+        let Some(follower) = &mut self.follower else { return };
+        let spoken = Spoken { batch, judge: self.judge.as_ref() };
+        let encoder: Option<&mut dyn Encoder> = match &mut encoders.follower {
+            Some(encoder) => Some(&mut **encoder),
+            None => None,
+        };
+        follower.follow(run, spoken, &self.caution, encoder);
     }
 
     /// The failure of a task that tolerates no errors: names topic, partition, offset, field and cause.
@@ -192,12 +268,7 @@ impl LaneRunner {
             Stage::KeyConverter | Stage::ValueConverter => Kind::RecordMalformed,
             Stage::Transform(_) | Stage::Sink => Kind::RecordRejected,
         };
-        let place = match (error.stage, self.chain.name_of(error.stage)) {
-            (_, Some((alias, _))) => format!("transform {alias}"),
-            (Stage::Sink, _) => "the table".to_owned(),
-            (Stage::KeyConverter, _) => "the key converter".to_owned(),
-            _ => "the value converter".to_owned(),
-        };
+        let place = self.speaker.place(error.stage);
         let field = error.field.as_ref().map(|field| format!(", {} {field}", column_or_field(error.stage)));
         let message = format!(
             "{place} cannot take the record of topic {}, partition {}, offset {offset}{}: {}",
@@ -219,21 +290,29 @@ pub enum ProcessError {
     Failed(Error),
 }
 
-enum Failed {
+/// Why a chain did not take a run.
+#[derive(Debug)]
+pub enum Failed {
+    /// A stage broke.
     Stage(StageFailure),
+    /// Something else.
     Lane(Error),
+}
+
+impl Failed {
+    /// The error, whatever it is about.
+    pub fn into_error(self) -> Error {
+        match self {
+            Failed::Stage(failure) => failure.error,
+            Failed::Lane(error) => error,
+        }
+    }
 }
 
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
         Failed::Lane(error)
     }
-}
-
-/// The errors with the offsets of their records.
-fn located(run: &Origin, errors: Vec<RowError>) -> Vec<(i64, RowError)> {
-    let offset = |error: &RowError| run.offsets.get(error.record as usize).copied().unwrap_or(-1);
-    errors.into_iter().map(|error| (offset(&error), error)).collect()
 }
 
 fn column_or_field(stage: Stage) -> &'static str {

@@ -1,6 +1,7 @@
 //! The lanes of a task: claimed, restored, frozen for checkpoints, given up.
 
 use super::Task;
+use super::checkpoint::Of;
 use super::keeper::{Answer, Piece, Request};
 use super::machine::Event;
 use super::slot::{Next, Slot};
@@ -17,7 +18,8 @@ impl Task {
         let metrics = self.spec.metrics.lane(&lane.topic, lane.partition);
         metrics.position.set(claim.next_offset);
         let caution = self.suspects.caution(&claim);
-        let slot = Slot::new(claim, history, self.spec.generation, caution, metrics);
+        let generation = self.machine.generation_for(&history);
+        let slot = Slot::new(claim, history, generation, caution, metrics);
         self.slots.insert(lane.clone(), slot);
         self.begin(&lane)
     }
@@ -25,7 +27,8 @@ impl Task {
     /// Tries the lane's checkpoints until one is on its way, or none is left.
     fn begin(&mut self, lane: &Lane) -> Result<()> {
         loop {
-            let chain = (self.spec.chain)(Some(lane))?;
+            let Some(generation) = self.slots.get(lane).map(|slot| slot.generation) else { return Ok(()) };
+            let chain = (self.line(generation).chain)(Some(lane))?;
             let Some(slot) = self.slots.get_mut(lane) else { return Ok(()) };
             match slot.begin(chain) {
                 Ok(None) => {
@@ -107,6 +110,10 @@ impl Task {
     /// The part of a run that may be processed now; the rest goes back to what is pending. Rows of a chain that has
     /// just taken over do not leave before its first checkpoint, only what it replays is free.
     pub(super) fn free_part(&mut self, run: Origin) -> Option<Origin> {
+        if self.swap.is_some() && self.is_held_up(&run.lane) {
+            self.pending.push_front(run);
+            return None;
+        }
         if self.machine.may_speak(&run.lane) {
             return Some(run);
         }
@@ -118,21 +125,29 @@ impl Task {
         (replayed > 0).then(|| run.slice(0..replayed))
     }
 
-    /// Freezes a lane's chain.
-    pub(super) fn freeze(&mut self, lane: &Lane, at: i64) -> Result<()> {
+    /// Freezes one of a lane's chains.
+    pub(super) fn freeze(&mut self, lane: &Lane, at: i64, of: Of) -> Result<()> {
         let Some(slot) = self.slots.get_mut(lane) else { return Ok(()) };
         let paused = self.spec.metrics.checkpoint_pause_seconds.start_timer();
-        let frozen = slot.freeze(at, self.spec.generation);
+        let frozen = slot.freeze(of, at);
         paused.observe_duration();
         match frozen {
             Ok(draft) => self.keep(Request::Begin(Box::new(draft))),
-            Err(error) => return self.broke_in_checkpoint(lane, error),
+            Err(error) => return self.broke_while_saved(lane, of, error),
         }
         Ok(())
     }
 
+    /// A chain that only follows is given up where it breaks.
+    fn broke_while_saved(&mut self, lane: &Lane, of: Of, error: Error) -> Result<()> {
+        match of {
+            Of::Speaker => self.broke_in_checkpoint(lane, error),
+            Of::Follower => self.refuse(error),
+        }
+    }
+
     /// A guest that breaks while it hands out its state is rebuilt like any other; no record is at fault.
-    fn broke_in_checkpoint(&mut self, lane: &Lane, error: Error) -> Result<()> {
+    pub(super) fn broke_in_checkpoint(&mut self, lane: &Lane, error: Error) -> Result<()> {
         if !is_breakage(error.kind()) {
             return Err(error);
         }
@@ -147,13 +162,13 @@ impl Task {
         let frozen = self.slots.iter_mut().find(|(_, slot)| slot.is_handing_out());
         let Some((lane, slot)) = frozen.filter(|_| has_room()) else { return Ok(false) };
         let paused = self.spec.metrics.checkpoint_pause_seconds.start_timer();
-        let (lane, piece) = (lane.clone(), slot.hand_out());
+        let (lane, of, piece) = (lane.clone(), slot.taken_of().unwrap_or(Of::Speaker), slot.hand_out());
         paused.observe_duration();
         let request = match piece {
             Ok(Some((stage, entries))) => Request::Put(lane, stage, entries),
             Ok(None) => Request::Seal(lane),
             Err(error) => {
-                self.broke_in_checkpoint(&lane, error)?;
+                self.broke_while_saved(&lane, of, error)?;
                 return Ok(false);
             }
         };
@@ -164,6 +179,9 @@ impl Task {
 
     /// Rebuilds a lane whose guest broke, or fails the task.
     pub(super) fn rebuild(&mut self, lane: &Lane, breakage: Breakage) -> Result<()> {
+        if self.fall_back(lane, &breakage.error)? {
+            return Ok(());
+        }
         let (pipeline, task, topic, partition) = (&self.spec.pipeline, self.spec.number, &*lane.topic, lane.partition);
         let (offset, records) = (breakage.from, breakage.records);
         tracing::warn!(pipeline, task, topic, partition, offset, records, "lane is rebuilt: {}", breakage.error);
@@ -177,8 +195,9 @@ impl Task {
         if !counts {
             self.keep(Request::Forget(lane.clone()));
         }
-        let thawed = self.slots.get_mut(lane).map_or(Ok(()), |slot| slot.thaw(counts));
-        thawed.or_else(|error| self.broke_in_checkpoint(lane, error))
+        let Some(slot) = self.slots.get_mut(lane) else { return Ok(()) };
+        let of = slot.taken_of().unwrap_or(Of::Speaker);
+        slot.thaw(counts).or_else(|error| self.broke_while_saved(lane, of, error))
     }
 
     /// Takes what whoever keeps checkpoints answers.

@@ -108,6 +108,11 @@ impl Ledger {
         !self.open.is_empty()
     }
 
+    /// Whether something of a lane waits.
+    pub fn is_open(&self, lane: &Lane) -> bool {
+        self.open.contains_key(lane)
+    }
+
     /// Takes what is open as one flush, in lane order, with the claim of each segment.
     pub fn take(&mut self) -> (Flush, Vec<Claim>) {
         let segments: Vec<Segment> = std::mem::take(&mut self.open).into_values().collect();

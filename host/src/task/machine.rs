@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::checkpoint::{Course, Interval};
+use super::checkpoint::{Course, Interval, Of};
 use super::ledger::Ledger;
 use super::writer::{Fate, Report};
 use crate::error::{Error, Kind};
@@ -90,15 +90,17 @@ pub enum Action {
     },
     /// Write a flush; answer with [`Event::Written`].
     Write(Flush, Vec<Claim>),
-    /// Freeze the lane's chain as it is now and store it; answer with [`Event::Stored`].
+    /// Freeze one of the lane's chains as it is now and store it; answer with [`Event::Stored`].
     Freeze {
         /// The lane.
         lane: Lane,
         /// The offset below which every record is in its state.
         at: i64,
+        /// Which chain.
+        of: Of,
     },
-    /// Make a checkpoint count; answer with [`Event::Counted`].
-    Count(Claim, Manifest),
+    /// Make a checkpoint count; answer with [`Event::Counted`]. That of the chain that speaks makes it the one to recover.
+    Count(Claim, Manifest, Of),
     /// The lane's checkpoint has ended: it counts, or came to nothing.
     Thaw {
         /// The lane.
@@ -165,6 +167,8 @@ enum Phase {
 #[derive(Debug)]
 pub struct Machine {
     settings: Settings,
+    /// A chain that lanes may be taken up by as well.
+    other: Option<Generation>,
     lanes: BTreeMap<Lane, LaneState>,
     fences: BTreeMap<Lane, Fences>,
     /// The checkpoints of the lanes that are read.
@@ -183,6 +187,7 @@ impl Machine {
     pub fn new(settings: Settings) -> Self {
         Machine {
             settings,
+            other: None,
             lanes: BTreeMap::new(),
             fences: BTreeMap::new(),
             courses: BTreeMap::new(),
@@ -359,15 +364,46 @@ impl Machine {
         let claim = *claim;
         self.ledger.open(claim.clone());
         if self.settings.stateful && self.settings.checkpoints.is_some() {
-            let course = Course::new(&claim, &history, self.settings.generation, now_ms);
+            let generation = self.generation_for(&history);
+            let course = Course::new(&claim, &history, generation, now_ms);
             self.courses.insert(lane.clone(), course);
         }
         Some(Action::Start(claim, history))
     }
 
+    /// Which chain a lane is taken up by: the one that wrote last, where that is the one that is about to take over or
+    /// that has just been taken over from.
+    pub fn generation_for(&self, history: &History) -> Generation {
+        let spoke = history.generation.filter(|spoke| self.other == Some(*spoke));
+        spoke.unwrap_or(self.settings.generation)
+    }
+
     /// Whether rows may leave a lane: not while a chain that has just taken over waits for its first checkpoint.
     pub fn may_speak(&self, lane: &Lane) -> bool {
         self.courses.get(lane).is_none_or(Course::may_speak)
+    }
+
+    /// Which chain speaks in lanes that are claimed from now on, and which other one is at hand.
+    pub fn speak_by(&mut self, generation: Generation, other: Option<Generation>) {
+        (self.settings.generation, self.other) = (generation, other);
+    }
+
+    /// Suspends a lane's checkpoints, so that its state can be handed to another chain. False: not yet.
+    pub fn lend(&mut self, lane: &Lane) -> bool {
+        self.courses.get_mut(lane).is_none_or(Course::lend)
+    }
+
+    /// Asks for a checkpoint of the chain that follows. False: nobody keeps checkpoints of the lane.
+    pub fn save_follower(&mut self, lane: &Lane) -> bool {
+        let course = self.courses.get_mut(lane);
+        course.map(Course::save_follower).is_some()
+    }
+
+    /// Goes on with the checkpoints of the chain that speaks. `at`: its last one, where it has just begun to.
+    pub fn give_back(&mut self, lane: &Lane, at: Option<i64>) {
+        if let Some(course) = self.courses.get_mut(lane) {
+            course.give_back(at);
+        }
     }
 
     /// The checkpoints of a lane, where the claim of this epoch still holds it.
@@ -397,7 +433,7 @@ impl Machine {
         for (lane, course) in &mut self.courses {
             let Some(claim) = self.ledger.claim(lane) else { continue };
             if let Some(manifest) = course.countable(claim.next_offset) {
-                actions.push(Action::Count(claim.clone(), manifest));
+                actions.push(Action::Count(claim.clone(), manifest, course.of()));
             }
         }
         let last_call = self.phase == Phase::Draining;
@@ -408,7 +444,7 @@ impl Machine {
             let Some(processed) = self.ledger.processed(lane) else { continue };
             if course.is_due(processed, interval, now_ms, last_call) {
                 course.frozen();
-                actions.push(Action::Freeze { lane: lane.clone(), at: processed });
+                actions.push(Action::Freeze { lane: lane.clone(), at: processed, of: course.of() });
                 break;
             }
         }

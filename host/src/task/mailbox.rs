@@ -7,6 +7,7 @@ use std::sync::mpsc::Sender;
 use super::committer::{Answer, Inquiry};
 use super::keeper;
 use super::machine::Event;
+use super::swap::Order;
 use crate::kafka::Waker;
 use crate::record::Topic;
 
@@ -24,6 +25,8 @@ pub(super) enum Message {
     Seen(Vec<Topic>),
     /// From whoever keeps checkpoints.
     Kept(keeper::Answer),
+    /// About a chain that is to take over.
+    Swap(Order),
     /// Finish and end.
     Drain,
 }

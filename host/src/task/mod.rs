@@ -8,13 +8,17 @@
 pub mod backoff;
 pub mod checkpoint;
 pub mod committer;
+pub mod comparison;
+pub mod follower;
 mod gaps;
 pub mod keeper;
 pub mod lane;
 mod lanes;
 pub mod ledger;
+pub mod line;
 pub mod machine;
 mod mailbox;
+pub mod member;
 pub mod patience;
 pub mod planted;
 pub mod replay;
@@ -22,6 +26,7 @@ mod report;
 mod slot;
 pub mod status;
 pub mod suspect;
+pub mod swap;
 mod topics;
 pub mod writer;
 
@@ -37,19 +42,21 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc as async_mpsc, watch};
 
+use self::checkpoint::Of;
 use self::committer::{Answer, Committer, Request};
 use self::keeper::Keeping;
-use self::lane::ProcessError;
+use self::lane::{Encoders, ProcessError};
+use self::line::{Line, Nature};
 use self::machine::{Action, Event, Machine};
 use self::mailbox::Message;
-use self::slot::{Converters, Slot};
+use self::slot::Slot;
 use self::status::{Party, SharedStatus, State};
 use self::suspect::Suspects;
+use self::swap::{Order, Swap, Tell};
 use self::topics::Known;
 use self::writer::Tolerance;
 use crate::clock::Clock;
 use crate::config::pipeline::{OffsetReset, PartitionsAdded};
-use crate::convert::Converter;
 use crate::error::{Error, Kind, Policy, Result};
 use crate::failpoint::{self, Point};
 use crate::kafka::{Consumer, ConsumerSettings, GroupEvent, ReadError};
@@ -58,10 +65,6 @@ use crate::metrics::PipelineMetrics;
 use crate::record::{Field, Lane, Origin};
 use crate::sink::{Encoder, Keeper, Sink};
 use crate::state::Generation;
-use crate::transform::Chain;
-
-/// Builds the chain of a lane; of none, to learn what its chains read and write.
-pub type ChainFactory = Arc<dyn Fn(Option<&Lane>) -> Result<Chain> + Send + Sync>;
 
 /// How often the group is told where the sink stands, and status is refreshed.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -82,12 +85,8 @@ pub struct Spec {
     pub offset_reset: OffsetReset,
     /// What partitions do that are added to its topics; None = it depends on whether its chain has state.
     pub partitions_added: Option<PartitionsAdded>,
-    /// How keys are read.
-    pub key_converter: Arc<dyn Converter>,
-    /// How values are read.
-    pub value_converter: Arc<dyn Converter>,
-    /// Its chains.
-    pub chain: ChainFactory,
+    /// What its lanes are read by.
+    pub line: Line,
     /// Its sink.
     pub sink: Box<dyn Sink>,
     /// Who keeps its checkpoints; only asked where the chain has state.
@@ -104,6 +103,8 @@ pub struct Spec {
     pub status: SharedStatus,
     /// Its metrics.
     pub metrics: PipelineMetrics,
+    /// Who hears of chains that are to take over.
+    pub tell: Tell,
     /// Time.
     pub clock: Clock,
 }
@@ -126,6 +127,11 @@ impl Running {
     pub fn drain(&self) {
         // A task that has ended already does not listen any more.
         let _ = self.queue.send(Message::Drain);
+    }
+
+    /// Tells it what to do about a chain that is to take over.
+    pub fn swap(&self, order: Order) {
+        let _ = self.queue.send(Message::Swap(order));
     }
 
     /// Waits until the task has ended.
@@ -175,8 +181,13 @@ struct Task {
     queue: Sender<Message>,
     messages: Receiver<Message>,
     woken: Arc<AtomicBool>,
-    outputs: Vec<Field>,
-    encoders: BTreeMap<Arc<str>, Box<dyn Encoder>>,
+    topics: Vec<Arc<str>>,
+    /// What the chain that speaks is like.
+    nature: Nature,
+    /// A chain that is to take over, or was taken over from.
+    swap: Option<Swap>,
+    /// By chain and topic.
+    encoders: BTreeMap<(Generation, Arc<str>), Box<dyn Encoder>>,
     slots: BTreeMap<Lane, Slot>,
     /// Runs that wait for their topic's table, which needs them as a sample, or for room in the flush. Nothing more is
     /// read meanwhile.
@@ -200,14 +211,13 @@ struct SpecParts {
     number: usize,
     offset_reset: OffsetReset,
     partitions_added: PartitionsAdded,
-    converters: Converters,
-    chain: ChainFactory,
-    generation: Generation,
+    line: Line,
     until: BTreeMap<Lane, i64>,
     tolerance: Tolerance,
     log_errors: bool,
     status: SharedStatus,
     metrics: PipelineMetrics,
+    tell: Tell,
     clock: Clock,
 }
 
@@ -216,9 +226,8 @@ impl Task {
         let woken = Arc::new(AtomicBool::new(false));
         let waker = mailbox::waker(&queue, &woken);
         let topics: Vec<Arc<str>> = spec.consumer.topics.iter().map(|t| Arc::from(t.as_str())).collect();
-        // A chain of its own, only to learn what it writes and whether it has state.
-        let probe = (spec.chain)(None)?;
-        let stateful = probe.is_stateful();
+        let nature = spec.line.nature()?;
+        let stateful = nature.stateful;
         let keeper = spec.keeper.filter(|_| stateful && spec.machine.checkpoints.is_some());
         let checkpoints = spec.machine.checkpoints.filter(|_| keeper.is_some());
         let machine = Machine::new(machine::Settings { stateful, checkpoints, ..spec.machine });
@@ -229,14 +238,13 @@ impl Task {
             number: spec.number,
             offset_reset: spec.offset_reset,
             partitions_added: spec.partitions_added.unwrap_or(PartitionsAdded::by_state(stateful)),
-            converters: Converters { key: spec.key_converter, value: spec.value_converter },
-            chain: spec.chain,
-            generation: spec.machine.generation,
+            line: spec.line,
             until: spec.until,
             tolerance: spec.tolerance,
             log_errors: spec.log_errors,
             status: spec.status,
             metrics: spec.metrics,
+            tell: spec.tell,
             clock: spec.clock,
         };
         let (abandon, abandoned) = watch::channel(false);
@@ -259,7 +267,9 @@ impl Task {
             queue,
             messages,
             woken,
-            outputs: probe.outputs(),
+            topics,
+            nature,
+            swap: None,
             encoders: BTreeMap::new(),
             slots: BTreeMap::new(),
             pending: VecDeque::new(),
@@ -272,8 +282,8 @@ impl Task {
             served_at: Duration::ZERO,
             busy_at_write: 0.0,
         };
-        for topic in topics {
-            task.prepare(topic, None);
+        for topic in &task.topics {
+            task.prepare(Arc::clone(topic), None);
         }
         Ok(task)
     }
@@ -304,6 +314,7 @@ impl Task {
             self.restore()?;
             more = self.read()?;
             more |= self.hand_out()?;
+            more |= self.change_over()?;
             self.tick()?;
         }
         self.failure.take().map_or(Ok(()), Err)
@@ -334,18 +345,17 @@ impl Task {
             }
             Message::Seen(topics) => self.seen(&topics),
             Message::Answer(Answer::Recognised(inquiry, noted)) => self.recognised(inquiry, noted),
-            Message::Answer(Answer::Encoder(topic, encoder)) => {
-                if let Some(encoder) = encoder {
-                    self.encoders.insert(Arc::clone(&topic), encoder);
-                }
-                self.on(Event::Prepared(topic))
-            }
+            Message::Answer(Answer::Encoder(generation, topic, encoder)) => self.prepared(generation, topic, encoder),
             Message::Answer(Answer::Written(report, took)) => {
                 self.note_written(&report, took);
                 self.on(Event::Written(report))
             }
             Message::Kept(answer) => self.kept(answer),
-            Message::Drain => self.on(Event::Drain),
+            Message::Swap(order) => self.order(order),
+            Message::Drain => {
+                self.end_swap()?;
+                self.on(Event::Drain)
+            }
         }
     }
 
@@ -375,8 +385,10 @@ impl Task {
                 self.busy_at_write = self.spec.metrics.process_busy.get();
                 self.send(Request::Write(flush, claims));
             }
-            Action::Freeze { lane, at } => return self.freeze(&lane, at),
-            Action::Count(claim, manifest) => self.keep(keeper::Request::Count(claim, manifest)),
+            Action::Freeze { lane, at, of } => return self.freeze(&lane, at, of),
+            Action::Count(claim, manifest, of) => {
+                self.keep(keeper::Request::Count(claim, manifest, of == Of::Speaker));
+            }
             Action::Thaw { lane, counts } => return self.thaw(&lane, counts),
             Action::Fail(error) => self.failure = Some(error),
             Action::End => {}
@@ -392,7 +404,35 @@ impl Task {
     }
 
     fn prepare(&self, topic: Arc<str>, sample: Option<Vec<Field>>) {
-        self.send(Request::Prepare { topic, outputs: self.outputs.clone(), sample });
+        let (generation, outputs) = (self.spec.line.generation, self.nature.outputs.clone());
+        self.send(Request::Prepare { generation, topic, outputs, sample });
+    }
+
+    /// Takes the binding of a topic to its table.
+    fn prepared(
+        &mut self,
+        generation: Generation,
+        topic: Arc<str>,
+        encoder: Result<Option<Box<dyn Encoder>>>,
+    ) -> Result<()> {
+        if generation != self.spec.line.generation {
+            return self.bound(generation, topic, encoder);
+        }
+        match encoder {
+            Ok(encoder) => {
+                if let Some(encoder) = encoder {
+                    self.encoders.insert((generation, Arc::clone(&topic)), encoder);
+                }
+                self.on(Event::Prepared(topic))
+            }
+            Err(error) => self.on(Event::Failed(error)),
+        }
+    }
+
+    /// One of the chains at hand; the one that speaks, unless it is the other.
+    fn line(&self, generation: Generation) -> &Line {
+        let other = self.swap.as_ref().map(Swap::other).filter(|other| other.generation == generation);
+        other.unwrap_or(&self.spec.line)
     }
 
     /// Serves the consumer where it has woken us or has not been served for long.
@@ -487,13 +527,15 @@ impl Task {
             }
             let Some(run) = self.part_before_end(run)? else { continue };
             let Some(run) = self.free_part(run) else { break };
+            self.flip_at_edge(&run.lane)?;
             let topic = &run.lane.topic;
-            if self.encoders.contains_key(topic) {
+            let Some(slot) = self.slots.get(&run.lane) else { continue };
+            if self.encoders.contains_key(&(slot.generation, Arc::clone(topic))) {
                 self.process(run)?;
                 continue;
             }
             if self.sampled.insert(Arc::clone(topic)) {
-                self.prepare(Arc::clone(topic), Some(self.spec.converters.value.sample(&run)));
+                self.prepare(Arc::clone(topic), Some(self.spec.line.converters.value.sample(&run)));
             }
             self.pending.push_front(run);
             break;
@@ -503,18 +545,33 @@ impl Task {
 
     fn process(&mut self, run: Origin) -> Result<()> {
         let lane = run.lane.clone();
-        let (Some(slot), Some(encoder)) = (self.slots.get_mut(&lane), self.encoders.get_mut(&lane.topic)) else {
-            return Ok(());
+        self.make_runner(&lane)?;
+        let Some(slot) = self.slots.get_mut(&lane) else { return Ok(()) };
+        let of = |generation| (generation, Arc::clone(&lane.topic));
+        // Out of their map for as long as both are needed.
+        let followed_by = if self.swap.is_some() { slot.judged_generation() } else { None };
+        let mut following = followed_by.and_then(|generation| self.encoders.remove_entry(&of(generation)));
+        let Some(speaking) = self.encoders.get_mut(&of(slot.generation)) else { return Ok(()) };
+        let mut encoders = Encoders::of(speaking.as_mut());
+        encoders.follower = match &mut following {
+            Some((_, encoder)) => Some(encoder.as_mut()),
+            None => None,
         };
-        let runner = slot.runner(&self.spec.converters, self.spec.tolerance, encoder.as_mut())?;
+        let runner = slot.runner()?;
         let (records, end) = (run.len() as u64, run.next_offset);
         let timer = self.spec.metrics.guest_seconds.start_timer();
-        let processed = match runner.process(run, &mut self.machine.ledger, encoder.as_mut()) {
+        let outcome = runner.process(run, &mut self.machine.ledger, &mut encoders);
+        self.encoders.extend(following);
+        let processed = match outcome {
             Ok(processed) => processed,
             Err(ProcessError::Broken(breakage)) => return self.rebuild(&lane, breakage),
             Err(ProcessError::Failed(error)) => return Err(self.with_way_out(&lane, error)),
         };
         timer.observe_duration();
+        if self.swap.is_some() {
+            slot.last_row = Some(self.spec.clock.elapsed());
+        }
+        let runner = slot.runner()?;
         let to_replay = runner.replay_until().map_or(0, |until| until - end);
         let memory = runner.memory_bytes();
         let metrics = &slot.metrics;
@@ -532,6 +589,17 @@ impl Task {
             self.spec.log_skipped(&lane, *offset, error.stage, field, &error.message);
         }
         Ok(())
+    }
+
+    /// Makes a lane's runner, of what its topic's table wants; at its first run, unless it is needed before.
+    fn make_runner(&mut self, lane: &Lane) -> Result<()> {
+        let Some(generation) = self.slots.get(lane).filter(|slot| slot.is_waiting()).map(|slot| slot.generation) else {
+            return Ok(());
+        };
+        let converters = self.line(generation).converters.clone();
+        let encoder = self.encoders.get_mut(&(generation, Arc::clone(&lane.topic)));
+        let (Some(slot), Some(encoder)) = (self.slots.get_mut(lane), encoder) else { return Ok(()) };
+        slot.make_runner(&converters, self.spec.tolerance, encoder.as_mut())
     }
 
     /// Leaves the group and the database.

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::error::{Error, Kind, Result};
-use crate::record::{Claim, DecisionKind, Gap, Lane, RowError};
+use crate::record::{Claim, Decision, DecisionKind, Gap, Lane, RowError};
 use crate::state::Manifest;
 
 /// Where a lane's state stands before the lane is read.
@@ -41,6 +41,13 @@ impl Base {
         let at = gaps.iter().fold(self.at, |at, gap| if (gap.from..gap.to).contains(&at) { gap.to } else { at });
         let is_whole = gaps.iter().all(|gap| !gap.counted || gap.to <= self.at);
         Base { at, compared: self.compared && is_whole, ..self }
+    }
+
+    /// The same where other chains wrote rows beyond it: what they wrote is nothing to compare a replay with.
+    #[must_use]
+    pub fn under(self, decisions: &[Decision]) -> Self {
+        let cut = |decision: &Decision| decision.kind == DecisionKind::Cutover && decision.offset > self.at;
+        Base { compared: self.compared && !decisions.iter().any(cut), ..self }
     }
 }
 
@@ -146,7 +153,7 @@ impl Replay {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
     use super::*;
-    use crate::record::{Decision, Stage};
+    use crate::record::Stage;
     use uuid::Uuid;
 
     fn claim(decisions: &[i64]) -> Claim {
@@ -246,6 +253,14 @@ mod tests {
         assert_eq!(base(5).beyond(&counted), Base { compared: false, ..base(9) });
         assert_eq!(base(2).beyond(&counted), Base { compared: false, ..base(2) });
         assert_eq!(base(8).beyond(&counted), base(9), "a checkpoint behind it has the counts");
+    }
+
+    #[test]
+    fn what_another_chain_wrote_is_not_compared() {
+        let cut = |offset| Decision { offset, kind: DecisionKind::Cutover, stage: Stage::Sink, detail: String::new() };
+        let base = Base { at: 6, records: 6, rows: 6, compared: true };
+        assert!(base.under(&[cut(3), cut(6)]).compared, "its own rows lie behind its cutover");
+        assert!(!base.under(&[cut(7)]).compared);
     }
 
     #[test]

@@ -323,8 +323,8 @@ impl Worker {
                     self.read_at.retain(|lane, _| !lanes.contains(lane));
                     self.guests.retain(|lane, _| !lanes.contains(lane));
                 }
-                Action::Freeze { lane, at } => self.freeze(lane, at),
-                Action::Count(claim, manifest) => self.keep.push_back(Keep::Count(claim, manifest)),
+                Action::Freeze { lane, at, .. } => self.freeze(lane, at),
+                Action::Count(claim, manifest, _) => self.keep.push_back(Keep::Count(claim, manifest)),
                 Action::Thaw { lane, counts } => {
                     if let Some(guest) = self.guests.get_mut(&lane) {
                         guest.thaw(counts, self.flaw);

@@ -1,17 +1,18 @@
 //! A lane between its claim and its revocation: restored, then read, its chain frozen from time to time.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc as async_mpsc;
 
+use super::checkpoint::Of;
+use super::follower::{Fault, Follower, Judge};
 use super::keeper::{Draft, Piece};
 use super::lane::LaneRunner;
+use super::member::{Converters, Member};
 use super::replay::Base;
 use super::suspect::Caution;
 use super::writer::Tolerance;
-use crate::convert::Converter;
-use crate::convert::decoder::Decoder;
 use crate::error::{Error, Kind, Result};
 use crate::limits::{CHECKPOINT_PIECE_BYTES, CHECKPOINT_PIECES_MAX};
 use crate::metrics::LaneMetrics;
@@ -29,6 +30,12 @@ pub struct Slot {
     pub metrics: LaneMetrics,
     /// Whether it has been read as far as it is to be.
     pub has_ended: bool,
+    /// Which chain speaks.
+    pub generation: Generation,
+    /// The chain that speaks is of no use any more, and another one is about to.
+    pub is_broken: bool,
+    /// When it last processed a record while a chain follows.
+    pub last_row: Option<Duration>,
     stage: Stage,
     /// Checkpoints that can still be tried, the newest first.
     candidates: VecDeque<Manifest>,
@@ -40,9 +47,17 @@ pub struct Slot {
     caution: Caution,
     /// The last checkpoint that counts and that the guests know of: what changes are laid over.
     below: Option<Manifest>,
-    /// The hand-out of a frozen chain.
+    /// The checkpoint under way.
+    taken: Option<Taken>,
+}
+
+/// A checkpoint from its freeze to its end.
+#[derive(Debug)]
+struct Taken {
+    of: Of,
+    /// The hand-out of the frozen chain, until everything is out.
     handing_out: Option<Cursor>,
-    /// The checkpoint that is stored and does not count yet.
+    /// Its chunks are stored, and it does not count yet.
     stored: Option<Manifest>,
 }
 
@@ -77,10 +92,13 @@ impl Slot {
         let of_speaker =
             history.checkpoints.into_iter().filter(|manifest| spoke.is_none_or(|g| manifest.generation == g));
         let same_chain = spoke == Some(generation);
-        let base = Base { compared: same_chain, ..Base::start(&claim) }.beyond(&claim.gaps);
+        let base = Base { compared: same_chain, ..Base::start(&claim) }.beyond(&claim.gaps).under(&claim.decisions);
         Slot {
             metrics,
             has_ended: false,
+            generation,
+            is_broken: false,
+            last_row: None,
             stage: Stage::Waiting(None),
             candidates: of_speaker.collect(),
             same_chain,
@@ -88,8 +106,7 @@ impl Slot {
             base,
             caution,
             below: None,
-            handing_out: None,
-            stored: None,
+            taken: None,
             claim,
         }
     }
@@ -153,32 +170,43 @@ impl Slot {
         if held != given && !migrates {
             return Err(miscounted(given, held));
         }
-        self.base = Base { compared: self.same_chain, ..Base::of(&manifest) }.beyond(&self.claim.gaps);
+        let base = Base { compared: self.same_chain, ..Base::of(&manifest) };
+        self.base = base.beyond(&self.claim.gaps).under(&self.claim.decisions);
         self.stage = Stage::Waiting(Some(chain));
         // Changes can be laid over what this very chain has read as it was.
         self.below = Some(manifest).filter(|_| self.same_chain && !migrates);
         Ok(self.base.at)
     }
 
-    /// The lane's runner, made at the first run after its topic's encoder is there.
-    pub fn runner(
+    /// Makes the lane's runner, of what its topic's table wants.
+    pub fn make_runner(
         &mut self,
         converters: &Converters,
         tolerance: Tolerance,
         encoder: &mut dyn Encoder,
-    ) -> Result<&mut LaneRunner> {
+    ) -> Result<()> {
         if let Stage::Waiting(chain) = &mut self.stage {
             encoder.resume(self.claim.rows);
             let chain = chain.take().unwrap_or_default();
-            let projection = chain.projection(encoder.wants());
-            let decoder = Decoder::new(Arc::clone(&converters.key), Arc::clone(&converters.value), projection)?;
-            let runner = LaneRunner::new(&self.claim, self.base, self.caution.clone(), decoder, chain, tolerance);
+            let member = Member::new(self.generation, chain, converters, encoder.wants())?;
+            let runner = LaneRunner::new(&self.claim, self.base, self.caution.clone(), member, tolerance);
             self.stage = Stage::Running(Box::new(runner));
         }
+        Ok(())
+    }
+
+    /// The lane's runner.
+    pub fn runner(&mut self) -> Result<&mut LaneRunner> {
         match &mut self.stage {
             Stage::Running(runner) => Ok(runner),
             Stage::Waiting(_) | Stage::Restoring { .. } => Err(Error::new(Kind::Internal, "a lane has no runner")),
         }
+    }
+
+    /// The generation of the chain that follows and is judged.
+    pub fn judged_generation(&mut self) -> Option<Generation> {
+        let runner = self.running().ok().filter(|runner| runner.is_judging())?;
+        runner.follower_mut().map(|follower| follower.member.generation)
     }
 
     /// Up to which offset it replays, while it does.
@@ -189,49 +217,127 @@ impl Slot {
         }
     }
 
-    /// Freezes the chain: the draft of a checkpoint at this offset.
-    pub fn freeze(&mut self, at: i64, generation: Generation) -> Result<Draft> {
-        let below = self.below.as_ref().filter(|below| !below.is_worn());
+    /// Freezes one of the chains: the draft of a checkpoint at this offset.
+    pub fn freeze(&mut self, of: Of, at: i64) -> Result<Draft> {
+        let below = self.below(of)?.as_ref().filter(|below| !below.is_worn());
         let below: Vec<Layer> = below.map(|below| below.content.layers.clone()).unwrap_or_default();
         let extent = if below.is_empty() { Extent::Full } else { Extent::Incremental };
         let (lane, epoch) = (self.claim.lane.clone(), self.claim.epoch);
-        let counts = self.counts();
-        let stages = self.chain()?.begin_checkpoint(extent)?;
-        self.handing_out = Some(Cursor::default());
+        let (counts, generation) = (self.counts(), self.generation_of(of));
+        let stages = self.chain(of)?.begin_checkpoint(extent)?;
+        self.taken = Some(Taken { of, handing_out: Some(Cursor::default()), stored: None });
         Ok(Draft { lane, epoch, at, generation, counts, stages, below })
     }
 
     /// Whether a frozen chain has more to hand out.
     pub fn is_handing_out(&self) -> bool {
-        self.handing_out.is_some()
+        self.taken.as_ref().is_some_and(|taken| taken.handing_out.is_some())
+    }
+
+    /// Whose checkpoint is under way.
+    pub fn taken_of(&self) -> Option<Of> {
+        self.taken.as_ref().map(|taken| taken.of)
     }
 
     /// The next entries of the frozen chain; None after the last.
     pub fn hand_out(&mut self) -> Result<Option<(u16, Vec<Entries>)>> {
-        let Some(mut cursor) = self.handing_out else { return Ok(None) };
-        let piece = self.chain()?.next_entries(&mut cursor, CHECKPOINT_PIECE_BYTES)?;
-        self.handing_out = piece.is_some().then_some(cursor);
+        let Some(Taken { of, handing_out: Some(mut cursor), .. }) = self.taken else { return Ok(None) };
+        let piece = self.chain(of)?.next_entries(&mut cursor, CHECKPOINT_PIECE_BYTES)?;
+        if let Some(taken) = &mut self.taken {
+            taken.handing_out = piece.is_some().then_some(cursor);
+        }
         Ok(piece)
     }
 
     /// The checkpoint's chunks are durable.
     pub fn stored(&mut self, manifest: Manifest) {
-        self.stored = Some(manifest);
+        if let Some(taken) = &mut self.taken {
+            taken.stored = Some(manifest);
+        }
     }
 
     /// The checkpoint that is stored and not ended yet.
     pub fn stored_manifest(&self) -> Option<&Manifest> {
-        self.stored.as_ref()
+        self.taken.as_ref().and_then(|taken| taken.stored.as_ref())
     }
 
-    /// Ends the checkpoint.
+    /// Ends the checkpoint under way, where there still is one.
     pub fn thaw(&mut self, counts: bool) -> Result<()> {
-        self.handing_out = None;
-        let stored = self.stored.take();
+        let Some(Taken { of, stored, .. }) = self.taken.take() else { return Ok(()) };
         if counts {
-            self.below = stored;
+            *self.below(of)? = stored;
         }
-        self.chain()?.end_checkpoint(counts)
+        self.chain(of)?.end_checkpoint(counts)
+    }
+
+    /// Hands the lane's state to a fresh chain that follows from now on. The lane is being read and has caught up.
+    pub fn join(&mut self, member: Member, judge: Option<Judge>) -> Result<(), Fault> {
+        let runner = self.running().map_err(Fault::Speaker)?;
+        runner.join(member, judge)
+    }
+
+    /// The chain that follows.
+    pub fn follower(&mut self) -> Option<&mut Follower> {
+        self.running().ok().and_then(LaneRunner::follower_mut)
+    }
+
+    /// The lane's runner, where it is read and does not replay.
+    pub fn running(&mut self) -> Result<&mut LaneRunner> {
+        match &mut self.stage {
+            Stage::Running(runner) if runner.replay_until().is_none() => Ok(runner),
+            _ => Err(Error::new(Kind::Internal, format!("{} is not being read", self.claim.lane))),
+        }
+    }
+
+    /// Whether its runner is still to be made, of a chain that is there.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.stage, Stage::Waiting(Some(_)))
+    }
+
+    /// The chain that follows speaks from the next segment on.
+    pub fn flip(&mut self) -> Result<()> {
+        let mut below = self.below.take();
+        let runner = self.running()?;
+        runner.flip(&mut below);
+        self.generation = runner.generation();
+        self.below = below;
+        Ok(())
+    }
+
+    /// The offset of the last checkpoint of the chain that speaks.
+    pub fn last_checkpoint_at(&self) -> Option<i64> {
+        self.below.as_ref().map(|below| below.at)
+    }
+
+    /// How long no record was processed, where one was.
+    pub fn since_last_row(&self, now: Duration) -> Duration {
+        self.last_row.map_or(Duration::ZERO, |last| now.saturating_sub(last))
+    }
+
+    /// Lets the chain that follows go, and the checkpoint of it that is under way.
+    pub fn part(&mut self) -> Result<()> {
+        self.taken.take_if(|taken| taken.of == Of::Follower);
+        self.running()?.part()
+    }
+
+    fn generation_of(&mut self, of: Of) -> Generation {
+        let speaks = self.generation;
+        let follower = if of == Of::Follower { self.follower() } else { None };
+        follower.map_or(speaks, |follower| follower.member.generation)
+    }
+
+    /// The last checkpoint of a chain that counts, and that its guests know of.
+    fn below(&mut self, of: Of) -> Result<&mut Option<Manifest>> {
+        match of {
+            Of::Speaker => Ok(&mut self.below),
+            Of::Follower => Ok(&mut self.followed()?.below),
+        }
+    }
+
+    fn followed(&mut self) -> Result<&mut Follower> {
+        let lane = self.claim.lane.clone();
+        let none = || Error::new(Kind::Internal, format!("no chain follows on {lane}"));
+        self.running()?.follower_mut().ok_or_else(none)
     }
 
     fn counts(&self) -> (u64, u64) {
@@ -241,7 +347,10 @@ impl Slot {
         }
     }
 
-    fn chain(&mut self) -> Result<&mut Chain> {
+    fn chain(&mut self, of: Of) -> Result<&mut Chain> {
+        if of == Of::Follower {
+            return self.followed().map(|follower| &mut follower.member.chain);
+        }
         match &mut self.stage {
             Stage::Waiting(Some(chain)) => Ok(chain),
             Stage::Running(runner) => Ok(runner.chain_mut()),
@@ -255,12 +364,4 @@ impl Slot {
 fn stateless(lane: &Lane) -> Error {
     let message = format!("{lane} began with the state of a savepoint, and none of its checkpoints can be used");
     Error::new(Kind::StateLost, message)
-}
-
-/// How a pipeline's keys and values are read.
-pub struct Converters {
-    /// Keys.
-    pub key: Arc<dyn Converter>,
-    /// Values.
-    pub value: Arc<dyn Converter>,
 }

@@ -82,10 +82,13 @@ impl Chain {
         Ok(Offer::Taken { migrates })
     }
 
-    /// Hands entries to the stage of this alias. Those of a stage that is no longer there are of no use.
-    pub fn put_entries(&mut self, alias: &str, entries: &Entries) -> Result<()> {
+    /// Hands entries to the stage of this alias. Those of a stage that is no longer there are of no use. Returns how many
+    /// were taken.
+    pub fn put_entries(&mut self, alias: &str, entries: &Entries) -> Result<u64> {
         let stage = self.stages.iter_mut().find(|stage| stage.alias() == alias);
-        stage.and_then(|stage| stage.as_stateful()).map_or(Ok(()), |stateful| stateful.put_entries(entries))
+        let Some(stateful) = stage.and_then(|stage| stage.as_stateful()) else { return Ok(0) };
+        stateful.put_entries(entries)?;
+        Ok(entries.len() as u64)
     }
 
     /// Ends the restore of every stage: how many entries they hold together.

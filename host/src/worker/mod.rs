@@ -1,23 +1,61 @@
-//! The pipelines of one process and their tasks: started, watched, drained.
+//! The pipelines of one process and their tasks: started, watched, changed, drained.
+
+mod control;
+pub mod swap;
+pub mod verdicts;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
 
+pub use self::control::Notice;
+use self::swap::{Life, Stage, Step, Swaps};
+use self::verdicts::{Verdicts, subjects};
 use crate::config::Pipeline;
 use crate::error::{Error, Result};
+use crate::metrics::Metrics;
+use crate::state::Generation;
+use crate::task::line::Line;
 use crate::task::status::{SharedStatus, State, TaskStatus};
+use crate::task::swap::{Candidate, Tell, Told};
 use crate::task::{self, Running, Spec};
 
-/// Builds the parts of one task of a pipeline; its status is given.
-pub type TaskBuilder = Box<dyn Fn(&Pipeline, usize, SharedStatus) -> Result<Spec> + Send + Sync>;
+/// What a task is built for.
+pub struct Seat {
+    /// Its number.
+    pub number: usize,
+    /// Where it shows what it does.
+    pub status: SharedStatus,
+    /// Where it tells of chains that are to take over.
+    pub tell: Tell,
+}
+
+impl std::fmt::Debug for Seat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seat").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+/// Builds the parts of pipelines.
+pub trait Builder: Send + Sync {
+    /// What a pipeline is to be read by as things stand: the newest plugins that its file and the verdicts admit.
+    fn line(&self, pipeline: &Pipeline, verdicts: &Verdicts) -> Result<Line>;
+
+    /// One task.
+    fn task(&self, pipeline: &Pipeline, line: &Line, seat: Seat) -> Result<Spec>;
+}
 
 /// The pipelines of this process.
 pub struct Worker {
     name: String,
-    build: TaskBuilder,
+    builder: Box<dyn Builder>,
     runtime: Handle,
+    metrics: Arc<Metrics>,
+    notices: Sender<Notice>,
+    candidates: AtomicU64,
     pipelines: Mutex<BTreeMap<String, Entry>>,
 }
 
@@ -27,13 +65,25 @@ impl std::fmt::Debug for Worker {
     }
 }
 
-#[derive(Debug)]
 struct Entry {
     /// Its configuration as written, references unresolved.
     raw: BTreeMap<String, String>,
     /// Why the pipeline itself (not one of its tasks) is at fault.
     failure: Option<Error>,
     tasks: Vec<(SharedStatus, Option<Running>)>,
+    /// What runs; None where nothing can.
+    running: Option<Runs>,
+}
+
+/// A pipeline that runs.
+struct Runs {
+    config: Pipeline,
+    /// What speaks.
+    line: Line,
+    /// What spoke before it.
+    former: Option<Line>,
+    swaps: Swaps,
+    verdicts: Verdicts,
 }
 
 /// What is known of a pipeline.
@@ -47,12 +97,20 @@ pub struct PipelineStatus {
     pub trace: Option<String>,
     /// Its tasks by number.
     pub tasks: Vec<TaskStatus>,
+    /// The plugins that speak, where it runs.
+    pub plugins: Option<(String, Generation)>,
+    /// What became of chains that were to take over, the oldest first.
+    pub swaps: Vec<Life>,
 }
 
 impl Worker {
     /// A worker without pipelines. `name` is how it signs positions and shows in status (`host:port`).
-    pub fn new(name: String, build: TaskBuilder, runtime: Handle) -> Self {
-        Worker { name, build, runtime, pipelines: Mutex::new(BTreeMap::new()) }
+    pub fn new(name: String, builder: Box<dyn Builder>, runtime: Handle, metrics: Arc<Metrics>) -> Result<Arc<Self>> {
+        let (notices, received) = mpsc::channel();
+        let (candidates, pipelines) = (AtomicU64::new(0), Mutex::default());
+        let worker = Arc::new(Worker { name, builder, runtime, metrics, notices, candidates, pipelines });
+        control::spawn(&worker, received)?;
+        Ok(worker)
     }
 
     /// The worker's name.
@@ -60,25 +118,46 @@ impl Worker {
         &self.name
     }
 
+    /// Where what happens is told.
+    pub fn notices(&self) -> Sender<Notice> {
+        self.notices.clone()
+    }
+
     /// Starts a pipeline's tasks. A task that cannot be built is FAILED with the reason; the others run.
     pub fn start(&self, config: Pipeline) {
-        let mut tasks = Vec::new();
-        for number in 0..config.tasks_max {
-            let status = SharedStatus::default();
-            let running = (self.build)(&config, number, status.clone())
-                .and_then(|spec| task::spawn(spec, &self.runtime))
-                .inspect_err(|error| {
-                    tracing::error!(pipeline = config.name, task = number, hint = error.hint(), "task failed: {error}");
-                    status.fail(error);
-                });
-            tasks.push((status, running.ok()));
-        }
-        self.lock().insert(config.name, Entry { raw: config.raw, failure: None, tasks });
+        self.start_under(config, Verdicts::default());
+    }
+
+    fn start_under(&self, config: Pipeline, verdicts: Verdicts) {
+        let name = config.name.clone();
+        let line = self.builder.line(&config, &verdicts);
+        let tasks = (0..config.tasks_max).map(|number| self.start_task(&config, &line, number)).collect();
+        let raw = config.raw.clone();
+        let running = line.ok().map(|line| {
+            let swaps = Swaps::new(config.swap, config.tasks_max);
+            Runs { config, line, former: None, swaps, verdicts }
+        });
+        self.lock().insert(name, Entry { raw, failure: None, tasks, running });
+    }
+
+    fn start_task(&self, config: &Pipeline, line: &Result<Line>, number: usize) -> (SharedStatus, Option<Running>) {
+        let status = SharedStatus::default();
+        let (notices, name) = (self.notices.clone(), config.name.clone());
+        // Where nobody listens any more the worker is at its end.
+        let tell: Tell = Arc::new(move |told: Told| drop(notices.send(Notice::Told(name.clone(), told))));
+        let seat = Seat { number, status: status.clone(), tell };
+        let spec = line.as_ref().map_err(Error::clone).and_then(|line| self.builder.task(config, line, seat));
+        let running = spec.and_then(|spec| task::spawn(spec, &self.runtime)).inspect_err(|error| {
+            tracing::error!(pipeline = config.name, task = number, hint = error.hint(), "task failed: {error}");
+            status.fail(error);
+        });
+        (status, running.ok())
     }
 
     /// Shows a pipeline that cannot run at all, with the reason. One of that name that runs is left as it is.
     pub fn refuse(&self, name: String, raw: BTreeMap<String, String>, error: Error) {
-        self.lock().entry(name).or_insert(Entry { raw, failure: Some(error), tasks: Vec::new() });
+        let entry = Entry { raw, failure: Some(error), tasks: Vec::new(), running: None };
+        self.lock().entry(name).or_insert(entry);
     }
 
     /// The names of all pipelines.
@@ -98,7 +177,137 @@ impl Worker {
             state: if entry.failure.is_some() { State::Failed } else { State::Running },
             trace: entry.failure.as_ref().map(Error::report),
             tasks: entry.tasks.iter().map(|(status, _)| status.get()).collect(),
+            plugins: entry.running.as_ref().map(|runs| (runs.line.name.clone(), runs.line.generation)),
+            swaps: entry.running.iter().flat_map(|runs| runs.swaps.lives().cloned()).collect(),
         })
+    }
+
+    /// Looks at every pipeline again: whether it is to be read by another chain.
+    fn review(&self) {
+        for name in self.names() {
+            self.review_one(&name);
+        }
+    }
+
+    fn review_one(&self, name: &str) {
+        let known = |entry: &Entry| {
+            let runs = entry.running.as_ref()?;
+            Some((runs.config.clone(), runs.verdicts.clone(), runs.swaps.underway().unwrap_or(runs.line.generation)))
+        };
+        let Some((config, verdicts, goal)) = self.lock().get(name).and_then(known) else { return };
+        // Without the lock: plugins are asked for their plans here.
+        let line = match self.builder.line(&config, &verdicts) {
+            Ok(line) if line.generation == goal => return,
+            Ok(line) => line,
+            Err(error) => return tracing::warn!(pipeline = name, "what runs goes on: {error}"),
+        };
+        let nature = line.nature();
+        let mut pipelines = self.lock();
+        let Some(entry) = pipelines.get_mut(name) else { return };
+        let Some(runs) = &mut entry.running else { return };
+        if line.generation == runs.line.generation || verdicts.refusal(&line, &runs.line).is_some() {
+            return;
+        }
+        let steps = match nature {
+            Err(error) => {
+                runs.verdicts.refuse(&subjects(&line, &runs.line), &error.to_string());
+                runs.swaps.refuse(line.generation, &line.name, &error)
+            }
+            Ok(_) if entry.tasks.iter().any(|(status, _)| status.get().state == State::Failed) => {
+                drop(pipelines);
+                return self.restart(name, &line);
+            }
+            Ok(nature) => {
+                let approved = verdicts.approves(&line, &runs.line);
+                let number = self.candidates.fetch_add(1, Ordering::Relaxed) + 1;
+                runs.swaps.offer(Arc::new(Candidate { number, line, nature }), approved)
+            }
+        };
+        self.perform(name, entry, steps);
+    }
+
+    /// Ends what is left of a pipeline that failed, and starts it with another chain.
+    fn restart(&self, name: &str, line: &Line) {
+        let taken = self.lock().get_mut(name).and_then(|entry| {
+            let runs = entry.running.take()?;
+            Some((runs, entry.tasks.iter_mut().filter_map(|(_, task)| task.take()).collect::<Vec<_>>()))
+        });
+        let Some((runs, tasks)) = taken else { return };
+        tracing::info!(pipeline = name, plugins = line.name, "a failed pipeline is started again with another chain");
+        end(tasks);
+        self.start_under(runs.config, runs.verdicts);
+    }
+
+    /// Takes what a task tells.
+    fn told(&self, name: &str, told: Told, now_ms: u64) {
+        self.with(name, |runs| runs.swaps.heard(told.task, told.number, told.news, now_ms));
+    }
+
+    /// Time has passed.
+    fn tick(&self, now_ms: u64) {
+        for name in self.names() {
+            let mut pipelines = self.lock();
+            let Some(entry) = pipelines.get_mut(&name) else { continue };
+            let Some(runs) = entry.running.as_mut().filter(|runs| !runs.swaps.is_quiet()) else { continue };
+            let mut steps = runs.swaps.tick(now_ms);
+            for (number, (status, _)) in entry.tasks.iter().enumerate() {
+                if matches!(status.get().state, State::Failed | State::Stopped) {
+                    steps.extend(runs.swaps.gone(number, now_ms));
+                }
+            }
+            self.perform(&name, entry, steps);
+        }
+    }
+
+    /// Changes the swaps of a pipeline and does what follows.
+    fn with(&self, name: &str, change: impl FnOnce(&mut Runs) -> Vec<Step>) {
+        let mut pipelines = self.lock();
+        let Some(entry) = pipelines.get_mut(name) else { return };
+        let steps = entry.running.as_mut().map(change).unwrap_or_default();
+        self.perform(name, entry, steps);
+    }
+
+    fn perform(&self, name: &str, entry: &mut Entry, steps: Vec<Step>) {
+        let Some(runs) = &mut entry.running else { return };
+        for step in steps {
+            match step {
+                Step::Tell(order) => {
+                    entry.tasks.iter().filter_map(|(_, task)| task.as_ref()).for_each(|task| task.swap(order.clone()));
+                }
+                Step::Came(life) => self.came(name, &life),
+                Step::Speaks(candidate) => {
+                    runs.former = Some(std::mem::replace(&mut runs.line, candidate.line.clone()));
+                }
+                Step::TakenBack(candidate) => {
+                    if let Some(former) = runs.former.take_if(|_| runs.line.generation == candidate.line.generation) {
+                        runs.line = former;
+                    }
+                }
+                Step::Refuse(candidate, why) => {
+                    let subjects = subjects(&candidate.line, &runs.line);
+                    runs.verdicts.refuse(&subjects, &why);
+                }
+            }
+        }
+    }
+
+    /// Tells where a candidate stands.
+    fn came(&self, pipeline: &str, life: &Life) {
+        let Life { generation, name, stage, detail } = life;
+        let stage_name = stage.name();
+        match stage {
+            Stage::Refused | Stage::RolledBack => {
+                self.metrics.swap_ended(pipeline, stage_name);
+                tracing::warn!(pipeline, plugins = name, %generation, "swap {stage_name}: {detail}");
+            }
+            Stage::Probation => {
+                self.metrics.swap_ended(pipeline, "done");
+                tracing::info!(pipeline, plugins = name, %generation, "swap done: {detail}");
+            }
+            Stage::Canary | Stage::Waiting | Stage::CuttingOver | Stage::Active | Stage::Parked => {
+                tracing::info!(pipeline, plugins = name, %generation, detail, "swap {stage_name}");
+            }
+        }
     }
 
     /// Finishes every task's flush and ends them all. Waits; to be called off the async runtime's threads.
@@ -107,17 +316,18 @@ impl Worker {
         for entry in self.lock().values_mut() {
             running.extend(entry.tasks.iter_mut().filter_map(|(_, task)| task.take()));
         }
-        for task in &running {
-            task.drain();
-        }
-        for task in &mut running {
-            task.join();
-        }
+        end(running);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
         self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Ends tasks, all at once.
+fn end(mut running: Vec<Running>) {
+    running.iter().for_each(Running::drain);
+    running.iter_mut().for_each(Running::join);
 }
 
 /// A worker that REST and the signal handler share.

@@ -27,7 +27,7 @@ pub fn plugin(id: &str) -> Result<Arc<Plugin>> {
         let engine = Engine::new().expect("the engine starts");
         Catalog::scan(&Compiler::new(engine, None, None), &[folder])
     };
-    Ok(CATALOG.get_or_init(scan).find(id, None)?)
+    Ok(CATALOG.get_or_init(scan).find(id, None, &|_| true)?)
 }
 
 /// What a stage of this plugin is built for.

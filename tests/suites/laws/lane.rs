@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use uuid::Uuid;
-use weir::convert::{Decoder, by_name};
+use weir::convert::by_name;
 use weir::record::origin::{OwnedPayloads, OwnedRecord};
 use weir::record::{Claim, Decision, Lane, Origin};
 use weir::sink::Encoder;
 use weir::sink::timescale::bind::{self, Filled, Settings, Table, TableColumn};
 use weir::sink::timescale::copy::CopyEncoder;
 use weir::sink::timescale::types::ColumnType;
-use weir::task::lane::LaneRunner;
+use weir::state::Generation;
+use weir::task::lane::{Encoders, LaneRunner};
 use weir::task::ledger::Ledger;
+use weir::task::member::{Converters, Member};
 use weir::task::replay::Base;
 use weir::task::suspect::Caution;
 use weir::task::writer::Tolerance;
@@ -195,8 +197,9 @@ impl<'a> Reading<'a> {
     ) -> Result<Self> {
         let (claim, chain) = (committed.claim(), chains()?);
         let converter = |name| by_name(name).expect("a converter of this name");
-        let decoder = Decoder::new(converter("string"), converter("json"), chain.projection(encoder.wants()))?;
-        let runner = LaneRunner::new(&claim, Base::start(&claim), Caution::default(), decoder, chain, Tolerance::All);
+        let converters = Converters { key: converter("string"), value: converter("json") };
+        let member = Member::new(Generation([1; 32]), chain, &converters, encoder.wants())?;
+        let runner = LaneRunner::new(&claim, Base::start(&claim), Caution::default(), member, Tolerance::All);
         let at = if runner.replay_until().is_some() { 0 } else { stream.place(claim.next_offset) };
         ledger.open(claim);
         Ok(Reading { stream, chains, runner, encoder, ledger, committed, at })
@@ -207,7 +210,7 @@ impl<'a> Reading<'a> {
         let until = self.stream.len().min(self.at + records);
         let run = self.stream.run(self.at..until);
         self.at = until;
-        let processed = self.runner.process(run, &mut self.ledger, self.encoder.as_mut());
+        let processed = self.runner.process(run, &mut self.ledger, &mut Encoders::of(self.encoder.as_mut()));
         processed.map_err(|failed| anyhow::anyhow!("{failed:?}"))?;
         Ok(())
     }

@@ -46,12 +46,12 @@ async fn a_checkpoint_counts_only_under_its_claim_and_behind_the_position() -> R
     let segment = ticks.segment(0, &["a", "b"]);
     ticks.write(segment).await.expect("a flush of the claimed lane");
     let first = ticks.claim.clone();
-    assert!(!keeper.count(&first, &manifest(1, 3, &[])).await?, "the sink stands at 2");
-    assert!(keeper.count(&first, &manifest(2, 2, &[])).await?);
-    assert!(keeper.count(&first, &manifest(2, 2, &[])).await?, "asked again, it is the same");
+    assert!(!keeper.count(&first, &manifest(1, 3, &[]), true).await?, "the sink stands at 2");
+    assert!(keeper.count(&first, &manifest(2, 2, &[]), true).await?);
+    assert!(keeper.count(&first, &manifest(2, 2, &[]), true).await?, "asked again, it is the same");
     let second = claim(&mut sink(settings(&ticks.db), "second"), &ticks.lane, 0).await?;
-    assert!(!keeper.count(&first, &manifest(3, 2, &[])).await?, "a zombie's checkpoint does not count");
-    assert!(keeper.count(&second, &manifest(4, 1, &[])).await?);
+    assert!(!keeper.count(&first, &manifest(3, 2, &[]), true).await?, "a zombie's checkpoint does not count");
+    assert!(keeper.count(&second, &manifest(4, 1, &[]), true).await?);
     assert_eq!(history(&ticks).await?, (vec![2, 1], Some(MINE)));
     Ok(())
 }
@@ -67,12 +67,12 @@ async fn three_checkpoints_are_kept_with_the_chunks_they_need() -> Result<()> {
     let layers: [(u128, &[u128]); 5] = [(1, &[]), (2, &[1]), (3, &[1, 2]), (4, &[]), (5, &[4])];
     for (number, below) in layers {
         keeper.put(&lane, chunk(number), vec![number as u8; 9]).await?;
-        ensure!(keeper.count(&claim, &manifest(number, number as i64, below)).await?, "checkpoint {number}");
+        ensure!(keeper.count(&claim, &manifest(number, number as i64, below), true).await?, "checkpoint {number}");
     }
     keeper.put(&lane, chunk(9), b"of a checkpoint that never counted".to_vec()).await?;
     keeper.put(&lane, chunk(6), vec![6; 9]).await?;
     assert!(keeper.get(&lane, chunk(1)).await.is_ok(), "the third newest lies over the first");
-    ensure!(keeper.count(&claim, &manifest(6, 6, &[4, 5])).await?);
+    ensure!(keeper.count(&claim, &manifest(6, 6, &[4, 5]), true).await?);
     assert_eq!(history(&ticks).await?.0, [6, 5, 4]);
     for number in [1, 2, 3, 9] {
         let error = keeper.get(&lane, chunk(number)).await.expect_err("a chunk that nobody needs");
@@ -89,7 +89,7 @@ async fn a_claim_removes_the_checkpoints_of_a_history_that_is_lost() -> Result<(
     let segment = ticks.segment(0, &["a", "b", "c", "d"]);
     ticks.write(segment).await.expect("a flush of the claimed lane");
     for at in [2, 4] {
-        ensure!(keeper.count(&ticks.claim, &manifest(at as u128, at, &[])).await?);
+        ensure!(keeper.count(&ticks.claim, &manifest(at as u128, at, &[]), true).await?);
     }
     ticks.db.batch_execute("UPDATE weir.position SET next_offset = 3").await?;
     assert_eq!(history(&ticks).await?.0, [2]);

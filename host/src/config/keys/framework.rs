@@ -280,6 +280,35 @@ pub const CHECKPOINT_INTERVAL_MS: Key = Key {
     example: "60000",
 };
 
+/// `plugin.swap.policy`.
+pub const PLUGIN_SWAP_POLICY: Key = Key {
+    name: "plugin.swap.policy",
+    kind: Type::String,
+    default: Default::Value("auto"),
+    importance: Importance::Medium,
+    group: MACHINERY,
+    sink: None,
+    check: Check::OneOf(&["auto", "canary-equal", "manual"]),
+    doc: "When a new plugin version takes over in a running pipeline: auto = as soon as it has the state and follows the \
+          stream; canary-equal = only if its rows are those of the version that runs; manual = when `weir plugin approve` \
+          says so.",
+    example: "canary-equal",
+};
+
+/// `swap.probation.ms`.
+pub const SWAP_PROBATION_MS: Key = Key {
+    name: "swap.probation.ms",
+    kind: Type::Long,
+    default: Default::Value("60000"),
+    importance: Importance::Low,
+    group: MACHINERY,
+    sink: None,
+    check: Check::Between(0, i64::MAX),
+    doc: "Milliseconds for which the version that was taken over from follows the stream, so that it can take over again \
+          at once.",
+    example: "600000",
+};
+
 /// `checkpoint.store`.
 pub const CHECKPOINT_STORE: Key = Key {
     name: "checkpoint.store",
@@ -342,6 +371,8 @@ pub(super) const KEYS: &[&Key] = &[
     &CHECKPOINT_INTERVAL_RECORDS,
     &CHECKPOINT_INTERVAL_MS,
     &CHECKPOINT_STORE,
+    &PLUGIN_SWAP_POLICY,
+    &SWAP_PROBATION_MS,
 ];
 
 const CONVERTERS_TAKEN: &str = "`json`, `string`, `bytes` or the class name of one of Connect's converters for these";

@@ -76,9 +76,9 @@ impl TimescaleKeeper {
         chunk
     }
 
-    async fn count_once(&mut self, claim: &Claim, manifest: &Manifest) -> Result<bool> {
+    async fn count_once(&mut self, claim: &Claim, manifest: &Manifest, speaks: bool) -> Result<bool> {
         let connection = self.take().await?;
-        let of = Counting { pipeline: &self.pipeline, schema: &quote(&self.schema), claim, manifest };
+        let of = Counting { pipeline: &self.pipeline, schema: &quote(&self.schema), claim, manifest, speaks };
         let counted = of.run(&connection).await;
         let Some(kept) = counted.map_err(|e| failure::error(format!("count a checkpoint of {}", claim.lane), &e))?
         else {
@@ -127,8 +127,8 @@ impl Keeper for TimescaleKeeper {
         })
     }
 
-    fn count<'a>(&'a mut self, claim: &'a Claim, manifest: &'a Manifest) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(self.count_once(claim, manifest))
+    fn count<'a>(&'a mut self, claim: &'a Claim, manifest: &'a Manifest, speaks: bool) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(self.count_once(claim, manifest, speaks))
     }
 
     fn close(&mut self) -> BoxFuture<'_, ()> {
@@ -153,6 +153,8 @@ struct Counting<'a> {
     schema: &'a str,
     claim: &'a Claim,
     manifest: &'a Manifest,
+    /// Whether its chain is the one that the lane is recovered by.
+    speaks: bool,
 }
 
 impl Counting<'_> {
@@ -166,7 +168,11 @@ impl Counting<'_> {
             client.batch_execute("ROLLBACK").await?;
             return Ok(None);
         }
-        self.speak(connection).await?;
+        let Counting { pipeline, schema, claim, manifest, .. } = *self;
+        insert(client, schema, pipeline, claim.epoch, &claim.lane, manifest).await?;
+        if self.speaks {
+            self.speak(connection).await?;
+        }
         connection.pass(Point::BeforePrune).await?;
         let kept = self.prune(connection).await?;
         connection.pass(Point::AfterPrune).await?;
@@ -189,10 +195,8 @@ impl Counting<'_> {
         Ok(row.is_some())
     }
 
-    /// Writes the manifest; its chain speaks from now on.
+    /// The manifest's chain speaks from now on.
     async fn speak(&self, connection: &Connection) -> Result<(), tokio_postgres::Error> {
-        insert(&connection.client, self.schema, self.pipeline, self.claim.epoch, &self.claim.lane, self.manifest)
-            .await?;
         let lane = &self.claim.lane;
         let generation = &self.manifest.generation;
         let sql = format!(
@@ -204,13 +208,18 @@ impl Counting<'_> {
         Ok(())
     }
 
-    /// Removes manifests beyond the newest, and the chunks that none of the rest needs.
+    /// Removes manifests beyond the newest, and the chunks that none of the rest needs. Beside those of the chain that
+    /// speaks one is kept: that of a chain which follows, to take over or to take over again.
     async fn prune(&self, connection: &Connection) -> Result<Vec<Uuid>, tokio_postgres::Error> {
         let lane = &self.claim.lane;
         let old = format!(
-            "DELETE FROM {0}.checkpoint WHERE id IN (SELECT c.id FROM {0}.checkpoint c
-               WHERE c.pipeline = $1 AND c.topic = $2 AND c.partition = $3
-               ORDER BY c.at_offset DESC, c.taken_at DESC OFFSET {CHECKPOINTS_KEPT})",
+            "DELETE FROM {0}.checkpoint WHERE id IN (SELECT id FROM (
+               SELECT c.id, p.generation IS NOT DISTINCT FROM c.generation AS speaks, row_number() OVER (
+                 PARTITION BY p.generation IS NOT DISTINCT FROM c.generation
+                 ORDER BY c.at_offset DESC, c.taken_at DESC) AS age
+               FROM {0}.checkpoint c JOIN {0}.position p USING (pipeline, topic, partition)
+               WHERE c.pipeline = $1 AND c.topic = $2 AND c.partition = $3) aged
+             WHERE age > CASE WHEN speaks THEN {CHECKPOINTS_KEPT} ELSE 1 END)",
             self.schema
         );
         connection.client.execute(&old, &[&self.pipeline, &&*lane.topic, &lane.partition]).await?;

@@ -3,8 +3,8 @@
 //! Rows are always locked in the order of topic and partition, so that two writers cannot deadlock.
 
 use futures_util::future::{try_join3, try_join4};
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 use super::connect::{Connection, quote};
@@ -203,6 +203,34 @@ fn position(lane: &Lane, rows: &[Row]) -> Option<PositionRow> {
     let mine = |row: &&Row| row.get::<_, &str>(0) == &*lane.topic && row.get::<_, i32>(1) == lane.partition;
     let row = rows.iter().find(mine)?;
     Some(PositionRow { epoch: row.get(2), token: row.get(3), next_offset: row.get(4), owner: row.get(5) })
+}
+
+/// A lane in which another chain speaks from a segment on.
+#[derive(Debug)]
+pub struct Cutover<'a> {
+    claim: &'a Claim,
+    generation: &'a [u8],
+}
+
+impl<'a> Cutover<'a> {
+    /// Those of a flush, in lane order.
+    pub fn of(flush: &'a Flush, claims: &'a [Claim]) -> Vec<Self> {
+        let pairs = flush.segments.iter().zip(claims);
+        pairs.filter_map(|(segment, claim)| Some(Cutover { claim, generation: segment.speaks.as_ref()? })).collect()
+    }
+
+    /// Writes it, where the claim still holds the lane; where it does not, the advance fails.
+    pub async fn write(&self, client: &Client, of: Pipeline<'_>) -> Result<(), tokio_postgres::Error> {
+        let sql = format!(
+            "UPDATE {}.position SET generation = $6
+             WHERE pipeline = $1 AND topic = $2 AND partition = $3 AND epoch = $4 AND token = $5",
+            quote(of.schema)
+        );
+        let Claim { lane, epoch, token, .. } = self.claim;
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&of.name, &&*lane.topic, &lane.partition, epoch, token, &self.generation];
+        client.execute(&sql, &parameters).await.map(drop)
+    }
 }
 
 /// The parameters of an advance: one entry per lane, in lane order.

@@ -15,7 +15,7 @@ use tokio_postgres::{Client, CopyInSink, Statement};
 use super::connect::Connection;
 use super::decisions::Decisions;
 use super::part::{Cause, Part, parts, plain, refuse, send};
-use super::position::{Advance, BEGIN, Pipeline};
+use super::position::{Advance, BEGIN, Cutover, Pipeline};
 use super::rewrite::{Rewrite, rewrites};
 use super::{Target, failure, schema};
 use crate::error::{Error, Kind};
@@ -42,7 +42,11 @@ pub async fn attempt(
 
     connection.pass(Point::BeforeCopy).await.map_err(|e| plain("begin a flush", &e))?;
     let client = &connection.client;
-    let begin = if rewrites.is_empty() { BEGIN } else { make_room(client, &rewrites).await? };
+    let cutovers = Cutover::of(flush, claims);
+    let begin = match (rewrites.is_empty(), cutovers.is_empty()) {
+        (true, true) => BEGIN,
+        _ => begin_slowly(client, of, &rewrites, &cutovers).await?,
+    };
     let mut copies = copies.into_iter();
     let Some((first, mut part)) = copies.next() else {
         client.batch_execute(begin).await.map_err(|e| plain("begin a flush", &e))?;
@@ -64,10 +68,18 @@ pub async fn attempt(
     tail.finish(connection, Some((sink.as_mut(), &part))).await
 }
 
-/// Begins a flush that replaces rows. Awaited: what follows a statement that failed would be written beside the rows that
-/// were to go. Returns what is left to begin it with.
-async fn make_room(client: &Client, rewrites: &[Rewrite<'_>]) -> Result<&'static str, WriteError> {
+/// Begins a flush that replaces rows, or in which another chain begins to speak. Awaited: what follows a statement that
+/// failed would be written without what it was to do. Returns what is left to begin the flush with.
+async fn begin_slowly(
+    client: &Client,
+    of: Pipeline<'_>,
+    rewrites: &[Rewrite<'_>],
+    cutovers: &[Cutover<'_>],
+) -> Result<&'static str, WriteError> {
     client.batch_execute(BEGIN).await.map_err(|e| plain("begin a flush", &e))?;
+    for cutover in cutovers {
+        cutover.write(client, of).await.map_err(|e| plain("let another chain speak", &e))?;
+    }
     for rewrite in rewrites {
         rewrite.make_room(client).await?;
     }

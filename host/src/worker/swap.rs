@@ -1,0 +1,337 @@
+//! Whether and when another chain takes over in a pipeline, for all its tasks together. Pure: what is offered, what tasks
+//! tell and what operators ask go in, orders come out.
+//!
+//! A candidate is prepared by every task, is let speak in all lanes or in none, and is then on probation, for which the
+//! chain before follows the stream. A candidate that is offered meanwhile takes the place of one that does not speak yet,
+//! and ends the probation of one that does.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::pipeline::{Swap as Rules, SwapPolicy};
+use crate::error::Error;
+use crate::state::Generation;
+use crate::task::comparison::Comparison;
+use crate::task::swap::{Candidate, News, Order};
+
+/// Lives of candidates that are remembered.
+const LIVES_MAX: usize = 20;
+
+/// Where a candidate stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It is given the state and follows the stream.
+    Canary,
+    /// It follows, and waits for an operator's word.
+    Waiting,
+    /// It is being let speak.
+    CuttingOver,
+    /// It speaks, and the chain before follows.
+    Probation,
+    /// It speaks.
+    Active,
+    /// A newer one took its place.
+    Parked,
+    /// It does not speak, and why.
+    Refused,
+    /// It spoke, and the chain before speaks again.
+    RolledBack,
+}
+
+impl Stage {
+    /// Its word in status, log and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Canary => "canary",
+            Stage::Waiting => "waiting for approval",
+            Stage::CuttingOver => "cutting over",
+            Stage::Probation => "probation",
+            Stage::Active => "active",
+            Stage::Parked => "parked",
+            Stage::Refused => "refused",
+            Stage::RolledBack => "rolled back",
+        }
+    }
+}
+
+/// What is known of a candidate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Life {
+    /// Its generation.
+    pub generation: Generation,
+    /// Its plugins: `sma 1.1.0`.
+    pub name: String,
+    /// Where it stands.
+    pub stage: Stage,
+    /// Why, or what it would change.
+    pub detail: String,
+}
+
+/// What follows from an event.
+#[derive(Debug)]
+pub enum Step {
+    /// Tell every task.
+    Tell(Order),
+    /// A candidate has come to a stage: to be logged, counted and shown.
+    Came(Life),
+    /// A candidate speaks in all lanes.
+    Speaks(Arc<Candidate>),
+    /// It does no longer.
+    TakenBack(Arc<Candidate>),
+    /// The candidate is not to be offered again unless an operator approves it.
+    Refuse(Arc<Candidate>, String),
+}
+
+/// The swaps of one pipeline.
+#[derive(Debug)]
+pub struct Swaps {
+    rules: Rules,
+    tasks: usize,
+    phase: Phase,
+    /// Offered while another one was changing over.
+    next: Option<Arc<Candidate>>,
+    lives: VecDeque<Life>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Quiet,
+    Preparing { candidate: Arc<Candidate>, ready: BTreeMap<usize, Comparison>, approved: bool },
+    Cutting { candidate: Arc<Candidate>, spoken: BTreeMap<usize, Duration>, changes: Comparison },
+    Probation { candidate: Arc<Candidate>, until_ms: u64 },
+    RollingBack { candidate: Arc<Candidate>, why: String, done: BTreeSet<usize> },
+}
+
+impl Swaps {
+    /// A pipeline of so many tasks in which nothing is swapped.
+    pub fn new(rules: Rules, tasks: usize) -> Self {
+        Swaps { rules, tasks, phase: Phase::Quiet, next: None, lives: VecDeque::new() }
+    }
+
+    /// What became of the candidates, the oldest first.
+    pub fn lives(&self) -> impl Iterator<Item = &Life> {
+        self.lives.iter()
+    }
+
+    /// The generation that is on its way, or the last that was.
+    pub fn underway(&self) -> Option<Generation> {
+        let candidate = self.next.as_ref().or(match &self.phase {
+            Phase::Quiet | Phase::Probation { .. } | Phase::RollingBack { .. } => None,
+            Phase::Preparing { candidate, .. } | Phase::Cutting { candidate, .. } => Some(candidate),
+        });
+        candidate.map(|candidate| candidate.line.generation)
+    }
+
+    /// Whether a chain follows or changes over.
+    pub fn is_quiet(&self) -> bool {
+        matches!(self.phase, Phase::Quiet)
+    }
+
+    /// Takes a candidate. `approved`: by an operator, whatever the policy would say.
+    pub fn offer(&mut self, candidate: Arc<Candidate>, approved: bool) -> Vec<Step> {
+        let mut steps = Vec::new();
+        match std::mem::replace(&mut self.phase, Phase::Quiet) {
+            changing @ (Phase::Cutting { .. } | Phase::RollingBack { .. }) => {
+                self.phase = changing;
+                self.next = Some(candidate);
+                return steps;
+            }
+            Phase::Preparing { candidate: older, .. } => {
+                steps.push(self.came(&older, Stage::Parked, format!("{} came after it", candidate.line.name)));
+            }
+            Phase::Probation { candidate: older, .. } => {
+                steps.push(Step::Tell(Order::End(older.number)));
+                steps.push(self.came(&older, Stage::Active, String::new()));
+            }
+            Phase::Quiet => {}
+        }
+        steps.push(self.came(&candidate, Stage::Canary, String::new()));
+        steps.push(Step::Tell(Order::Offer(Arc::clone(&candidate))));
+        self.phase = Phase::Preparing { candidate, ready: BTreeMap::new(), approved };
+        steps
+    }
+
+    /// A candidate that cannot even be offered.
+    pub fn refuse(&mut self, generation: Generation, name: &str, error: &Error) -> Vec<Step> {
+        vec![self.note(Life { generation, name: name.to_owned(), stage: Stage::Refused, detail: error.to_string() })]
+    }
+
+    /// Takes what a task tells of candidate `number`.
+    pub fn heard(&mut self, task: usize, number: u64, news: News, now_ms: u64) -> Vec<Step> {
+        if self.candidate().is_none_or(|candidate| candidate.number != number) {
+            return Vec::new();
+        }
+        match (&mut self.phase, news) {
+            (Phase::Preparing { ready, .. }, News::Ready(comparison)) => {
+                ready.insert(task, comparison);
+                self.decide()
+            }
+            (Phase::Preparing { .. }, News::Refused(error)) => self.give_up(error.to_string()),
+            (Phase::Cutting { spoken, .. }, News::Speaks(pause)) => {
+                spoken.insert(task, pause);
+                self.settle(now_ms)
+            }
+            (Phase::Cutting { .. } | Phase::Probation { .. }, News::Broke(error)) => self.take_back(error.to_string()),
+            (Phase::RollingBack { done, .. }, News::RolledBack) => {
+                done.insert(task);
+                self.taken_back()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// A task has ended, so that nothing is to be heard from it.
+    pub fn gone(&mut self, task: usize, now_ms: u64) -> Vec<Step> {
+        match &mut self.phase {
+            Phase::Preparing { ready, .. } if !ready.contains_key(&task) => {
+                ready.insert(task, Comparison::default());
+                self.decide()
+            }
+            Phase::Cutting { spoken, .. } if !spoken.contains_key(&task) => {
+                spoken.insert(task, Duration::ZERO);
+                self.settle(now_ms)
+            }
+            Phase::RollingBack { done, .. } if !done.contains(&task) => {
+                done.insert(task);
+                self.taken_back()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Lets the candidate speak, whatever the policy says. False: there is none that waits.
+    pub fn approve(&mut self) -> Option<Vec<Step>> {
+        let Phase::Preparing { approved, .. } = &mut self.phase else { return None };
+        *approved = true;
+        Some(self.decide())
+    }
+
+    /// Lets the chain before speak again. None: there is nothing to take back.
+    pub fn roll_back(&mut self, why: &str) -> Option<Vec<Step>> {
+        match &self.phase {
+            Phase::Preparing { .. } => Some(self.give_up(why.to_owned())),
+            Phase::Cutting { .. } | Phase::Probation { .. } => Some(self.take_back(why.to_owned())),
+            Phase::Quiet | Phase::RollingBack { .. } => None,
+        }
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now_ms: u64) -> Vec<Step> {
+        if !matches!(self.phase, Phase::Probation { until_ms, .. } if now_ms >= until_ms) {
+            return Vec::new();
+        }
+        let Some(candidate) = self.candidate() else { return Vec::new() };
+        self.phase = Phase::Quiet;
+        vec![Step::Tell(Order::End(candidate.number)), self.came(&candidate, Stage::Active, String::new())]
+    }
+
+    fn candidate(&self) -> Option<Arc<Candidate>> {
+        match &self.phase {
+            Phase::Quiet => None,
+            Phase::Preparing { candidate, .. }
+            | Phase::Cutting { candidate, .. }
+            | Phase::Probation { candidate, .. }
+            | Phase::RollingBack { candidate, .. } => Some(Arc::clone(candidate)),
+        }
+    }
+
+    /// Whether a candidate that every task has prepared may speak.
+    fn decide(&mut self) -> Vec<Step> {
+        let Phase::Preparing { candidate, ready, approved } = &self.phase else { return Vec::new() };
+        let (candidate, approved) = (Arc::clone(candidate), *approved);
+        let changes = ready.values().fold(Comparison::default(), Comparison::and);
+        let equal = self.rules.policy == SwapPolicy::CanaryEqual && !approved;
+        if equal && changes.differing > 0 {
+            return self.give_up(format!("its rows are not those of the version that runs: {changes}"));
+        }
+        if ready.len() < self.tasks || (equal && changes.rows == 0) {
+            return Vec::new();
+        }
+        if self.rules.policy == SwapPolicy::Manual && !approved {
+            let told = self
+                .lives
+                .back()
+                .is_some_and(|life| life.stage == Stage::Waiting && life.detail == changes.to_string());
+            return if told { Vec::new() } else { vec![self.came(&candidate, Stage::Waiting, changes.to_string())] };
+        }
+        self.phase =
+            Phase::Cutting { candidate: Arc::clone(&candidate), spoken: BTreeMap::new(), changes: changes.clone() };
+        vec![self.came(&candidate, Stage::CuttingOver, changes.to_string()), Step::Tell(Order::Cut(candidate.number))]
+    }
+
+    fn settle(&mut self, now_ms: u64) -> Vec<Step> {
+        let Phase::Cutting { candidate, spoken, changes } = &self.phase else { return Vec::new() };
+        if spoken.len() < self.tasks {
+            return Vec::new();
+        }
+        let pause = spoken.values().max().copied().unwrap_or_default();
+        let (candidate, detail) =
+            (Arc::clone(candidate), format!("pause {:.1} ms; {changes}", pause.as_secs_f64() * 1e3));
+        self.phase = Phase::Probation { candidate: Arc::clone(&candidate), until_ms: now_ms + self.rules.probation_ms };
+        let mut steps = vec![Step::Speaks(Arc::clone(&candidate)), self.came(&candidate, Stage::Probation, detail)];
+        steps.extend(self.offer_next());
+        steps
+    }
+
+    /// A candidate that does not speak is not to.
+    fn give_up(&mut self, why: String) -> Vec<Step> {
+        let Some(candidate) = self.candidate() else { return Vec::new() };
+        self.phase = Phase::Quiet;
+        let mut steps = vec![
+            Step::Tell(Order::End(candidate.number)),
+            self.came(&candidate, Stage::Refused, why.clone()),
+            Step::Refuse(candidate, why),
+        ];
+        steps.extend(self.offer_next());
+        steps
+    }
+
+    /// A candidate that speaks is not to go on.
+    fn take_back(&mut self, why: String) -> Vec<Step> {
+        let Some(candidate) = self.candidate() else { return Vec::new() };
+        let number = candidate.number;
+        self.phase = Phase::RollingBack { candidate, why, done: BTreeSet::new() };
+        vec![Step::Tell(Order::RollBack(number))]
+    }
+
+    fn taken_back(&mut self) -> Vec<Step> {
+        let Phase::RollingBack { candidate, why, done } = &self.phase else { return Vec::new() };
+        if done.len() < self.tasks {
+            return Vec::new();
+        }
+        let (candidate, why) = (Arc::clone(candidate), why.clone());
+        self.phase = Phase::Quiet;
+        let mut steps = vec![
+            Step::Tell(Order::End(candidate.number)),
+            Step::TakenBack(Arc::clone(&candidate)),
+            self.came(&candidate, Stage::RolledBack, why.clone()),
+            Step::Refuse(candidate, why),
+        ];
+        steps.extend(self.offer_next());
+        steps
+    }
+
+    fn offer_next(&mut self) -> Vec<Step> {
+        self.next.take().map(|next| self.offer(next, false)).unwrap_or_default()
+    }
+
+    fn came(&mut self, candidate: &Candidate, stage: Stage, detail: String) -> Step {
+        let (generation, name) = (candidate.line.generation, candidate.line.name.clone());
+        self.note(Life { generation, name, stage, detail })
+    }
+
+    /// Remembers where a candidate stands, in place of where it stood.
+    fn note(&mut self, life: Life) -> Step {
+        self.lives.retain(|old| old.generation != life.generation);
+        self.lives.push_back(life.clone());
+        while self.lives.len() > LIVES_MAX {
+            self.lives.pop_front();
+        }
+        Step::Came(life)
+    }
+}
+
+#[cfg(test)]
+#[path = "swap_tests.rs"]
+mod tests;
