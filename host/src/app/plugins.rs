@@ -8,7 +8,7 @@ use crate::config::keys::worker::PLUGIN_PATH;
 use crate::config::pipeline::{Pipeline, Transform as TransformConfig};
 use crate::config::worker::Worker as Settings;
 use crate::error::{Error, Kind, Result};
-use crate::guest::{Catalog, Compiler, Engine, Guest, Plugin, Setup};
+use crate::guest::{Catalog, Change, Compiler, Engine, Guest, Plugin, Setup};
 use crate::metrics::Meters;
 use crate::transform::plugin::PluginTransform;
 use crate::transform::{Chain, Transform, timestamp_converter};
@@ -20,15 +20,12 @@ pub fn catalog(settings: &Settings, compiler: Option<PathBuf>) -> Result<Catalog
         tracing::info!("plugins are compiled at every start: without a state directory there is no cache");
     }
     let compiler = Compiler::new(Engine::new()?, compiler, cache.as_deref());
-    let catalog = Catalog::scan(&compiler, &directories(&settings.plugins));
-    for plugin in catalog.plugins() {
-        let manifest = plugin.manifest();
-        tracing::info!(plugin = manifest.id, version = %manifest.version, file = %plugin.file().display(), "plugin found");
-    }
-    for refused in catalog.refused() {
-        tracing::warn!(file = %refused.file.display(), hint = refused.error.hint(), "plugin refused: {}", refused.error);
-    }
-    Ok(catalog)
+    let catalog = Catalog::scan(compiler, &directories(&settings.plugins));
+    Change { found: catalog.plugins(), refused: catalog.refused(), ..Change::default() }.tell();
+    Ok(match &settings.state {
+        Some(state) => catalog.keeping(state.join("plugins")),
+        None => catalog,
+    })
 }
 
 /// The directories to scan: the default one need not be there.

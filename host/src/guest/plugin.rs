@@ -1,7 +1,7 @@
 //! A plugin: a component that was read, checked, compiled and asked who it is. Guests are made from it.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use wasmtime::component::InstancePre;
@@ -27,9 +27,7 @@ pub struct Plugin {
     program: Program,
     manifest: Manifest,
     inspection: Inspection,
-    file: PathBuf,
-    digest: Digest,
-    size: usize,
+    source: Source,
 }
 
 impl Plugin {
@@ -62,8 +60,7 @@ impl Plugin {
             };
             return Err(invalid(what.to_owned()));
         }
-        let (file, digest, size) = (source.file.clone(), source.digest, source.bytes.len());
-        Ok(Plugin { program, manifest, inspection, file, digest, size })
+        Ok(Plugin { program, manifest, inspection, source: source.clone() })
     }
 
     /// What it says of itself.
@@ -76,19 +73,24 @@ impl Plugin {
         &self.inspection
     }
 
+    /// The bytes that it was made from.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
     /// Where it was read.
     pub fn file(&self) -> &Path {
-        &self.file
+        &self.source.file
     }
 
     /// SHA-256 of the file.
     pub fn digest(&self) -> Digest {
-        self.digest
+        self.source.digest
     }
 
     /// Size of the file in bytes.
     pub fn size(&self) -> usize {
-        self.size
+        self.source.bytes.len()
     }
 
     /// The host's limits, or less where the plugin asks for less.
@@ -108,6 +110,6 @@ impl Plugin {
 impl fmt::Debug for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let about = &self.manifest;
-        write!(f, "Plugin({} {} {})", about.id, about.version, self.digest)
+        write!(f, "Plugin({} {} {})", about.id, about.version, self.source.digest)
     }
 }
