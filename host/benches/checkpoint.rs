@@ -42,7 +42,7 @@ const CHANGED_SHARE: u64 = 100;
 
 /// A lane's chain of one moving average.
 fn chain() -> Result<Chain> {
-    let catalog = Catalog::scan(&Compiler::new(Engine::new()?, None, None), &[variable(PLUGINS)?.into()]);
+    let catalog = Catalog::scan(Compiler::new(Engine::new()?, None, None), &[variable(PLUGINS)?.into()]);
     let plugin = catalog.find("sma", None, &|_| true)?;
     let settings = [("key.field", "symbol"), ("value.field", "price"), ("window", "50"), ("keys.max", "2000000")];
     let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();

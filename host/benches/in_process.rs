@@ -206,7 +206,7 @@ fn bare_call_ns() -> Result<f64> {
 
 fn main() -> Result<()> {
     let arguments = Arguments::of("in-process", 2_000_000)?;
-    let catalog = Catalog::scan(&Compiler::new(Engine::new()?, None, None), &[variable(PLUGINS)?.into()]);
+    let catalog = Catalog::scan(Compiler::new(Engine::new()?, None, None), &[variable(PLUGINS)?.into()]);
     let batches = ticks::batches(arguments.records, SYMBOLS, LANES);
     let rounds: Vec<Round> = (0..arguments.rounds).map(|_| round(&catalog, &batches)).collect::<Result<_>>()?;
     let records = arguments.records as f64;

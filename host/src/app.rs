@@ -3,7 +3,7 @@
 
 pub mod plugins;
 
-use self::plugins::PluginName;
+use self::plugins::Made;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ use crate::config::pipeline::{Pipeline, Sink as SinkConfig};
 use crate::config::worker::Worker as Settings;
 use crate::convert;
 use crate::error::{Error, Kind, Result};
-use crate::guest::{Catalog, INTERFACE_VERSION};
+use crate::guest::{Catalog, INTERFACE_VERSION, Plugin, watch};
 use crate::kafka::ConsumerSettings;
 use crate::limits::{FLUSH_BYTES_MAX, FLUSH_ROWS_MAX, IDLE_BYTES};
 use crate::metrics::{Metrics, Stage};
@@ -38,13 +38,14 @@ use crate::task::machine;
 use crate::task::member::Converters;
 use crate::task::writer::Tolerance;
 use crate::transform::Chain;
+use crate::watch::{Pace, Watch};
 use crate::worker::verdicts::Verdicts;
 use crate::worker::{self, Seat, SharedWorker, Worker};
 
 /// The parts that tasks are built from.
 #[derive(Debug)]
 pub struct Parts {
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
     metrics: Arc<Metrics>,
     bootstrap_servers: String,
     worker: String,
@@ -63,6 +64,8 @@ pub struct App {
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<Result<()>>>,
     address: SocketAddr,
+    /// Of the plugins' directories, for as long as the worker runs.
+    _watching: Watch,
 }
 
 impl App {
@@ -81,10 +84,10 @@ impl App {
         let (ready, is_ready) = watch::channel(false);
         let listener = runtime.block_on(rest::bind(address(&settings.rest)?))?;
         let bound = listener.local_addr().map_err(|e| Error::caused(Kind::Internal, "read the address of REST", e))?;
-        let catalog = plugins::catalog(settings, compiler)?;
+        let catalog = Arc::new(plugins::catalog(settings, compiler)?);
         let (pipelines, refused) = load(&catalog)?;
         let parts = Parts {
-            catalog,
+            catalog: Arc::clone(&catalog),
             metrics: Arc::clone(&metrics),
             bootstrap_servers: settings.bootstrap_servers.clone(),
             worker: id,
@@ -104,10 +107,12 @@ impl App {
             worker.start(pipeline);
         }
         refuse(&worker, refused);
+        let notices = worker.notices();
+        let watching = watch(catalog, Pace::default(), move |_| drop(notices.send(worker::Notice::Plugins)))?;
         // The channel only closes when the surface is gone.
         let _ = ready.send(true);
         tracing::info!(rest = %bound, "worker started");
-        Ok(App { runtime, worker, metrics, stop, servers, address: bound })
+        Ok(App { runtime, worker, metrics, stop, servers, address: bound, _watching: watching })
     }
 
     /// The pipelines and their status.
@@ -233,8 +238,8 @@ pub fn consumer(
 }
 
 impl worker::Builder for Parts {
-    fn line(&self, pipeline: &Pipeline, verdicts: &Verdicts) -> Result<Line> {
-        self.chains(pipeline, verdicts)
+    fn line(&self, pipeline: &Pipeline, verdicts: &Verdicts, speaks: Option<&Line>) -> Result<Line> {
+        self.chains(pipeline, verdicts, speaks)
     }
 
     fn task(&self, pipeline: &Pipeline, line: &Line, seat: Seat) -> Result<Spec> {
@@ -290,11 +295,12 @@ impl Parts {
     }
 
     /// Finds each stage's plugin once; a lane's chain is then made of fresh guests.
-    fn chains(&self, pipeline: &Pipeline, verdicts: &Verdicts) -> Result<Line> {
+    fn chains(&self, pipeline: &Pipeline, verdicts: &Verdicts, speaks: Option<&Line>) -> Result<Line> {
         let interface = format!("{INTERFACE_VERSION:?}");
         let mut parts = vec![interface, pipeline.key_converter.clone(), pipeline.value_converter.clone()];
         let makers = pipeline.transforms.iter().map(|stage| {
-            let made = plugins::stage_maker(&self.catalog, stage, verdicts)?;
+            let running = speaks.and_then(|line| line.plugin(&stage.alias));
+            let made = plugins::stage_maker(&self.catalog, stage, verdicts, running)?;
             parts.extend([
                 stage.alias.clone(),
                 stage.class.clone(),
@@ -306,17 +312,15 @@ impl Parts {
         });
         let makers = makers.collect::<Result<Vec<_>>>()?;
         let generation = Generation::of(parts.iter().map(String::as_bytes));
-        let of_plugins = || makers.iter().filter_map(|(_, made)| Some((made, made.plugin.as_ref()?)));
-        let names: Vec<String> = of_plugins().map(|(_, plugin)| plugin.to_string()).collect();
-        let name = if names.is_empty() { "no plugin".to_owned() } else { names.join(", ") };
-        let digests = of_plugins().map(|(made, _)| made.code.clone()).collect();
-        let (metrics, name_of_pipeline) = (Arc::clone(&self.metrics), pipeline.name.clone());
+        let plugin = |(alias, made): &(String, Made)| Some((alias.clone(), Arc::clone(made.plugin.as_ref()?)));
+        let plugins: Vec<(String, Arc<Plugin>)> = makers.iter().filter_map(plugin).collect();
+        let (metrics, name) = (Arc::clone(&self.metrics), pipeline.name.clone());
         let chain: ChainFactory = Arc::new(move |lane: Option<&Lane>| {
-            let meters = |alias: &str, plugin: Option<&PluginName>| match (lane, plugin) {
+            let meters = |alias: &str, plugin: Option<&Arc<Plugin>>| match (lane, plugin) {
                 (Some(lane), Some(plugin)) => metrics.stage(Stage {
-                    pipeline: name_of_pipeline.clone(),
+                    pipeline: name.clone(),
                     transform: alias.to_owned(),
-                    plugin: plugin.id.clone(),
+                    plugin: plugin.manifest().id.clone(),
                     topic: lane.topic.to_string(),
                     partition: lane.partition.to_string(),
                 }),
@@ -327,7 +331,7 @@ impl Parts {
         });
         let converters =
             Converters { key: converter(&pipeline.key_converter)?, value: converter(&pipeline.value_converter)? };
-        Ok(Line { generation, name, digests, converters, chain })
+        Ok(Line { generation, plugins, converters, chain })
     }
 }
 

@@ -23,3 +23,4 @@ pub mod failpoint;
 pub mod limits;
 pub mod logging;
 pub mod metrics;
+pub mod watch;

@@ -68,6 +68,16 @@ pub const GUEST_LOG_LINES_PER_SECOND: u32 = 100;
 pub const GUEST_MESSAGE_BYTES_MAX: usize = 1_024;
 /// Metrics that one guest may declare.
 pub const GUEST_METRICS_MAX: usize = 32;
+/// Time between the two looks by which a plugin file is seen to be no longer written to.
+pub const PLUGIN_SETTLE: Duration = Duration::from_millis(100);
+/// Looks at the plugin directories at the start while a file in them is still being written.
+pub const PLUGIN_SCANS_MAX: usize = 20;
+/// Quiet after a change in a watched directory before it is looked at: files that come together are found together.
+pub const WATCH_QUIET: Duration = Duration::from_millis(200);
+/// The longest that changes without end put off a look at a watched directory.
+pub const WATCH_STORM_MAX: Duration = Duration::from_secs(2);
+/// Time between looks at a watched directory without any event: network mounts tell none.
+pub const WATCH_RESCAN_INTERVAL: Duration = Duration::from_secs(30);
 /// Size of a component file.
 pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
 /// Time and memory for compiling one component, in a child process.

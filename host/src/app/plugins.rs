@@ -8,7 +8,7 @@ use crate::config::keys::worker::PLUGIN_PATH;
 use crate::config::pipeline::{Pipeline, Transform as TransformConfig};
 use crate::config::worker::Worker as Settings;
 use crate::error::{Error, Kind, Result};
-use crate::guest::{Catalog, Compiler, Engine, Guest, Plugin, Setup};
+use crate::guest::{Catalog, Change, Compiler, Engine, Guest, Plugin, Setup};
 use crate::metrics::Meters;
 use crate::transform::plugin::PluginTransform;
 use crate::transform::{Chain, Transform, timestamp_converter};
@@ -21,15 +21,12 @@ pub fn catalog(settings: &Settings, compiler: Option<PathBuf>) -> Result<Catalog
         tracing::info!("plugins are compiled at every start: without a state directory there is no cache");
     }
     let compiler = Compiler::new(Engine::new()?, compiler, cache.as_deref());
-    let catalog = Catalog::scan(&compiler, &directories(&settings.plugins));
-    for plugin in catalog.plugins() {
-        let manifest = plugin.manifest();
-        tracing::info!(plugin = manifest.id, version = %manifest.version, file = %plugin.file().display(), "plugin found");
-    }
-    for refused in catalog.refused() {
-        tracing::warn!(file = %refused.file.display(), hint = refused.error.hint(), "plugin refused: {}", refused.error);
-    }
-    Ok(catalog)
+    let catalog = Catalog::scan(compiler, &directories(&settings.plugins));
+    Change { found: catalog.plugins(), refused: catalog.refused(), ..Change::default() }.tell();
+    Ok(match &settings.state {
+        Some(state) => catalog.keeping(state.join("plugins")),
+        None => catalog,
+    })
 }
 
 /// The directories to scan: the default one need not be there.
@@ -41,50 +38,46 @@ pub fn directories(given: &[PathBuf]) -> Vec<PathBuf> {
 /// Makes a stage whose guests report their figures into what is given.
 pub(super) type StageMaker = Box<dyn Fn(Arc<Meters>) -> Result<Box<dyn Transform>> + Send + Sync>;
 
-/// A plugin of a stage, for people.
-#[derive(Debug, Clone)]
-pub(super) struct PluginName {
-    /// Its id.
-    pub id: String,
-    version: String,
-}
-
-impl std::fmt::Display for PluginName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.id, self.version)
-    }
-}
-
 /// What a stage is made of.
 pub(super) struct Made {
     /// Makes it.
     pub make: StageMaker,
     /// Its plugin; None for what is built in.
-    pub plugin: Option<PluginName>,
+    pub plugin: Option<Arc<Plugin>>,
     /// What its code is known by: another one is another generation.
     pub code: String,
 }
 
-/// Finds what a stage names, as far as verdicts admit it; its guests are made later, one for each lane.
-pub(super) fn stage_maker(catalog: &Catalog, stage: &TransformConfig, verdicts: &Verdicts) -> Result<Made> {
+/// Finds what a stage names, as far as verdicts admit it; its guests are made later, one for each lane. `running`: the
+/// plugin that the stage has now, which nothing older takes the place of because its file is gone.
+pub(super) fn stage_maker(
+    catalog: &Catalog,
+    stage: &TransformConfig,
+    verdicts: &Verdicts,
+    running: Option<&Arc<Plugin>>,
+) -> Result<Made> {
     if timestamp_converter::is_named(&stage.class) {
         let stage = stage.clone();
         let make = move |_| timestamp_converter::build(&stage.alias, &stage.class, &stage.settings);
         return Ok(Made { make: Box::new(make), plugin: None, code: timestamp_converter::REVISION.to_string() });
     }
-    let missing = |error: Error| error.during(format!("transforms.{}.type", stage.alias));
-    let range = verdicts.pins.get(&stage.alias).or(stage.plugin_version.as_ref());
+    let range = verdicts.pins.get(&stage.alias).or(stage.plugin_version.as_ref()).map(String::as_str);
     let admits = |plugin: &Plugin| verdicts.admits(&plugin.digest().to_string());
-    let plugin = catalog.find(&stage.class, range.map(String::as_str), &admits).map_err(missing)?;
-    let about = plugin.manifest();
-    let name = PluginName { id: about.id.clone(), version: about.version.to_string() };
+    let found = catalog.find(&stage.class, range, &admits);
+    let stays = running.filter(|running| admits(running) && running.is(&stage.class, range));
+    let plugin = match (found, stays) {
+        (Ok(found), Some(running)) if running.manifest().version > found.manifest().version => Arc::clone(running),
+        (Err(_), Some(running)) => Arc::clone(running),
+        (found, _) => found.map_err(|error| error.during(format!("transforms.{}.type", stage.alias)))?,
+    };
     let (setup, code) = (setup(&plugin, stage), plugin.digest().to_string());
+    let guest = Arc::clone(&plugin);
     let make = move |meters| {
         let setup = Setup { meters, ..setup.clone() };
-        let made: Box<dyn Transform> = Box::new(PluginTransform::new(&plugin, &setup)?);
+        let made: Box<dyn Transform> = Box::new(PluginTransform::new(&guest, &setup)?);
         Ok(made)
     };
-    Ok(Made { make: Box::new(make), plugin: Some(name), code })
+    Ok(Made { make: Box::new(make), plugin: Some(plugin), code })
 }
 
 fn setup(plugin: &Plugin, stage: &TransformConfig) -> Setup {
@@ -95,7 +88,7 @@ fn setup(plugin: &Plugin, stage: &TransformConfig) -> Setup {
 /// Whether a pipeline's chains keep state.
 pub fn is_stateful(catalog: &Catalog, pipeline: &Pipeline) -> Result<bool> {
     let verdicts = Verdicts::default();
-    let stage = |stage| stage_maker(catalog, stage, &verdicts).and_then(|made| (made.make)(Arc::default()));
+    let stage = |stage| stage_maker(catalog, stage, &verdicts, None).and_then(|made| (made.make)(Arc::default()));
     let stages = pipeline.transforms.iter().map(stage).collect::<Result<_>>()?;
     Ok(Chain::new(stages).is_stateful())
 }

@@ -85,7 +85,7 @@ impl Plugins {
             return Vec::new();
         }
         let scan =
-            || Ok(Catalog::scan(&Compiler::new(Engine::new()?, env::current_exe().ok(), None), &self.directories));
+            || Ok(Catalog::scan(Compiler::new(Engine::new()?, env::current_exe().ok(), None), &self.directories));
         match self.catalog.get_or_init(scan) {
             Ok(catalog) => plugins::check_transform(catalog, transform),
             Err(error) => vec![Problem::new("", error.to_string(), "")],

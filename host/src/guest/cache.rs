@@ -1,10 +1,10 @@
 //! Machine code of plugins that was compiled before: a private directory, one file per component, engine and
 //! build of weir. What does not fit is compiled again; nothing that lies there is ever needed.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -14,14 +14,15 @@ use super::compile::{self, ChildError};
 use super::engine::Engine;
 use super::load::{Digest, Source};
 use super::precompiled::{self, Precompiled};
+use super::whole;
 use crate::error::{Error, Kind, Result};
 use crate::limits;
 
 /// The first bytes of a file; the digest of the code and the code follow.
 const MAGIC: &[u8] = b"weir code 1\n";
 
-/// Turns components into machine code, by way of the cache where there is one.
-#[derive(Debug)]
+/// Turns components into machine code, by way of the cache where there is one. Clones are one compiler.
+#[derive(Debug, Clone)]
 pub struct Compiler {
     engine: Engine,
     program: Option<PathBuf>,
@@ -88,7 +89,7 @@ impl Compiler {
 }
 
 /// The directory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Cache {
     directory: PathBuf,
     /// The end of the name of files that fit this engine and this build.
@@ -102,8 +103,7 @@ impl Cache {
         let unusable = |why: String| {
             Error::new(Kind::Config, format!("the code cache {} cannot be used: {why}", directory.display()))
         };
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-        made.map_err(|e| unusable(e.to_string()))?;
+        whole::make_directory(directory).map_err(|e| unusable(e.to_string()))?;
         let about = fs::symlink_metadata(directory).map_err(|e| unusable(e.to_string()))?;
         if !about.is_dir() {
             return Err(unusable("it is no directory".to_owned()));
@@ -142,16 +142,10 @@ impl Cache {
         code.map(|code| Precompiled::trusted(code.to_vec()))
     }
 
-    /// Keeps the code: written aside, synced, then given its name, so that a file is whole or not there.
+    /// Keeps the code.
     fn write(&self, digest: Digest, code: &Precompiled) -> io::Result<()> {
-        let aside = self.directory.join(format!(".{digest}-{}", std::process::id()));
-        let written = write_aside(&aside, code).and_then(|()| fs::rename(&aside, self.path(digest)));
-        if written.is_err() {
-            // It may not even exist.
-            let _ = fs::remove_file(&aside);
-        }
-        written?;
-        File::open(&self.directory)?.sync_all()?;
+        let name = format!("{digest}-{}", self.suffix);
+        whole::write(&self.directory, &name, &[MAGIC, &Digest::of(code.bytes()).0, code.bytes()])?;
         self.drop_others(digest)
     }
 
@@ -189,18 +183,3 @@ fn build_id() -> String {
 #[cfg(test)]
 #[path = "cache_tests.rs"]
 mod tests;
-
-/// Writes the code into a new file that only we can read, down to the disk.
-fn write_aside(aside: &Path, code: &Precompiled) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(aside)?;
-    file.write_all(MAGIC)?;
-    file.write_all(&Digest::of(code.bytes()).0)?;
-    file.write_all(code.bytes())?;
-    file.sync_all()
-}

@@ -1,30 +1,40 @@
-//! The plugins that lie in the plugin directories: found by id and version range.
+//! The plugins that lie in the plugin directories, found by id and version range. Plugins come and go while a worker
+//! runs: a [`Catalog`] is shared, read at any time, and brought up to date by [`Catalog::rescan`].
+//!
+//! A plugin is its id, version and digest; the name of its file means nothing. Several versions lie side by side, and
+//! of several contents of one version the one that came last counts.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use super::cache::Compiler;
-use super::load::Source;
+use super::copies::Copies;
+use super::load::{Digest, Source};
 use super::plugin::Plugin;
+use super::scan::{Change, Files, Refused};
 use super::version::Range;
 use crate::error::{Error, Kind, Result};
+use crate::limits::PLUGIN_SCANS_MAX;
 
-/// What the plugin directories held when they were scanned. A bad file is kept with its reason and hides
-/// no good one.
-#[derive(Debug, Default)]
+/// What the plugin directories hold. A bad file is kept with its reason and hides no good one.
+#[derive(Debug)]
 pub struct Catalog {
+    compiler: Compiler,
     directories: Vec<PathBuf>,
-    plugins: Vec<Arc<Plugin>>,
-    refused: Vec<Refused>,
+    copies: Option<Copies>,
+    held: RwLock<Arc<Held>>,
+    /// Locked for as long as a scan takes.
+    files: Mutex<Files>,
+    /// Every plugin that something still holds, found in the directories or not.
+    loaded: Mutex<HashMap<Digest, Weak<Plugin>>>,
 }
 
-/// A file that is no usable plugin.
-#[derive(Debug, Clone)]
-pub struct Refused {
-    /// The file, or the directory that cannot be read.
-    pub file: PathBuf,
-    /// Why.
-    pub error: Error,
+#[derive(Debug, Default)]
+struct Held {
+    /// In the order in which they came.
+    plugins: Vec<Arc<Plugin>>,
+    refused: Vec<Refused>,
 }
 
 impl Refused {
@@ -39,119 +49,178 @@ impl Refused {
 }
 
 impl Catalog {
-    /// Reads every `*.wasm` of the directories, in the order given and by name within each. Of two files with
-    /// the same id and version but different content the first counts and the second is refused.
-    pub fn scan(compiler: &Compiler, directories: &[PathBuf]) -> Catalog {
-        let mut catalog = Catalog { directories: directories.to_vec(), ..Catalog::default() };
+    /// Reads every `*.wasm` of the directories. Of several files with the same id and version but different content the
+    /// one written last counts.
+    pub fn scan(compiler: Compiler, directories: &[PathBuf]) -> Catalog {
+        let mut distinct: Vec<PathBuf> = Vec::new();
         for directory in directories {
-            match components(directory) {
-                Ok(files) => files.iter().for_each(|file| catalog.add(compiler, file)),
-                Err(error) => {
-                    let what = format!("plugin directory {} cannot be read", directory.display());
-                    catalog.refuse(directory, Error::caused(Kind::PluginMissing, what, error));
-                }
+            if !distinct.contains(directory) {
+                distinct.push(directory.clone());
+            }
+        }
+        let catalog = Catalog {
+            compiler,
+            directories: distinct,
+            copies: None,
+            held: RwLock::default(),
+            files: Mutex::default(),
+            loaded: Mutex::default(),
+        };
+        for _ in 0..PLUGIN_SCANS_MAX {
+            // A file that is being written is waited for, but not for ever.
+            if catalog.look().unsettled.is_empty() {
+                break;
             }
         }
         catalog
     }
 
-    fn add(&mut self, compiler: &Compiler, file: &Path) {
-        let source = match Source::open(file) {
-            Ok(source) => source,
-            Err(error) => return self.refuse(file, error),
-        };
-        if self.plugins.iter().any(|plugin| plugin.digest() == source.digest) {
-            return;
+    /// Keeps copies of plugins in this directory when told to: see [`Catalog::keep`].
+    #[must_use]
+    pub fn keeping(self, directory: PathBuf) -> Catalog {
+        Catalog { copies: Some(Copies::new(directory)), ..self }
+    }
+
+    /// Looks at the directories again, tells the log what is otherwise, and returns it. New files are read, checked and
+    /// compiled before any of them is found; bytes that are known are not compiled again. Takes as long as that takes;
+    /// who calls [`Catalog::find`] meanwhile gets what was there before.
+    pub fn rescan(&self) -> Change {
+        let change = self.look();
+        change.tell();
+        change
+    }
+
+    fn look(&self) -> Change {
+        let mut files = lock(&self.files);
+        let before = self.held();
+        let newest =
+            |plugin: &Plugin| before.plugins.iter().rfind(|held| is_same_version(held, plugin)).map(|p| p.digest());
+        let change = files.look(&self.directories, &|source| self.load(source), &newest);
+        let held = Held { plugins: files.plugins(), refused: files.refused() };
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(held);
+        lock(&self.loaded).retain(|_, plugin| plugin.strong_count() > 0);
+        change
+    }
+
+    fn held(&self) -> Arc<Held> {
+        Arc::clone(&self.held.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn loaded(&self, digest: Digest) -> Option<Arc<Plugin>> {
+        lock(&self.loaded).get(&digest).and_then(Weak::upgrade)
+    }
+
+    fn load(&self, source: &Source) -> Result<Arc<Plugin>> {
+        if let Some(plugin) = self.loaded(source.digest) {
+            return Ok(plugin);
         }
-        let plugin = match Plugin::load(compiler, &source) {
-            Ok(plugin) => plugin,
-            Err(error) => return self.refuse(file, error),
-        };
-        let about = plugin.manifest();
-        let same = |held: &&Arc<Plugin>| held.manifest().id == about.id && held.manifest().version == about.version;
-        match self.plugins.iter().find(same) {
-            None => self.plugins.push(Arc::new(plugin)),
-            Some(held) => {
-                let what = format!(
-                    "{} is plugin {} {} like {}, with other content: give one of them another version",
-                    file.display(),
-                    about.id,
-                    about.version,
-                    held.file().display()
-                );
-                self.refuse(file, Error::new(Kind::PluginInvalid, what));
-            }
-        }
+        let plugin = Arc::new(Plugin::load(&self.compiler, source)?);
+        lock(&self.loaded).insert(source.digest, Arc::downgrade(&plugin));
+        Ok(plugin)
     }
 
-    fn refuse(&mut self, file: &Path, error: Error) {
-        self.refused.push(Refused { file: file.to_owned(), error });
+    /// The directories.
+    pub fn directories(&self) -> &[PathBuf] {
+        &self.directories
     }
 
-    /// The plugins, in the order found.
-    pub fn plugins(&self) -> &[Arc<Plugin>] {
-        &self.plugins
+    /// The plugins, in the order in which they came.
+    pub fn plugins(&self) -> Vec<Arc<Plugin>> {
+        self.held().plugins.clone()
     }
 
-    /// The files that are no usable plugins.
-    pub fn refused(&self) -> &[Refused] {
-        &self.refused
+    /// The files that are no usable plugins, and the directories that cannot be read.
+    pub fn refused(&self) -> Vec<Refused> {
+        self.held().refused.clone()
     }
 
-    /// The newest plugin of that id within a version range, None = any version, of those that `admits` admits. Errors: [`Kind::Config`] for
-    /// a range that cannot be read, [`Kind::PluginInvalid`] where a file of that name was refused,
+    /// The newest plugin of that id within a version range, None = any version, of those that `admits` admits. Errors:
+    /// [`Kind::Config`] for a range that cannot be read, [`Kind::PluginInvalid`] where a file of that name was refused,
     /// [`Kind::PluginMissing`] with what was found instead.
     pub fn find(&self, id: &str, range: Option<&str>, admits: &dyn Fn(&Plugin) -> bool) -> Result<Arc<Plugin>> {
+        let held = self.held();
         let text = range.unwrap_or("latest");
         let range = Range::parse(text).map_err(|what| Error::new(Kind::Config, what))?;
-        let of_id = || self.plugins.iter().filter(|plugin| plugin.manifest().id == id);
+        let of_id = || held.plugins.iter().filter(|plugin| plugin.manifest().id == id);
         let fitting = of_id().filter(|plugin| range.contains(&plugin.manifest().version) && admits(plugin));
+        // Of equal ones the last.
         let newest = fitting.max_by(|a, b| a.manifest().version.cmp(&b.manifest().version));
-        newest
-            .cloned()
-            .ok_or_else(|| self.missing(id, text, &of_id().map(|p| p.manifest().version.as_str()).collect::<Vec<_>>()))
+        newest.cloned().ok_or_else(|| {
+            let versions: Vec<&str> = of_id().map(|plugin| plugin.manifest().version.as_str()).collect();
+            self.missing(&held, id, text, &versions)
+        })
     }
 
-    fn missing(&self, id: &str, range: &str, versions: &[&str]) -> Error {
+    /// The plugin of this digest: one that is in memory, else the host's own copy. Errors: [`Kind::PluginMissing`] where
+    /// there is neither, [`Kind::PluginInvalid`] where the copy is damaged.
+    pub fn by_digest(&self, digest: Digest) -> Result<Arc<Plugin>> {
+        if let Some(plugin) = self.loaded(digest) {
+            return Ok(plugin);
+        }
+        let lost = |error: Error| {
+            let what = format!("plugin {} is in no directory, and no copy of it can be used", digest.short());
+            Error::caused(Kind::PluginMissing, what, error)
+        };
+        let copies = self.copies.as_ref().ok_or_else(|| {
+            let what =
+                format!("plugin {} is in no directory, and without a state directory no copy is kept", digest.short());
+            Error::new(Kind::PluginMissing, what)
+        })?;
+        self.load(&copies.read(digest).map_err(lost)?)
+    }
+
+    /// Keeps a copy of a plugin that is in memory, as long as [`Catalog::forget`] is not told otherwise: its file may then
+    /// be taken away. Without a state directory nothing is kept. Errors: [`Kind::PluginMissing`] where no plugin in
+    /// memory has the digest, [`Kind::StorageFailed`] where it cannot be written.
+    pub fn keep(&self, digest: Digest) -> Result<()> {
+        let Some(copies) = &self.copies else { return Ok(()) };
+        match self.loaded(digest) {
+            Some(plugin) => copies.keep(plugin.source()),
+            None => copies.read(digest).map(drop).map_err(|error| {
+                Error::caused(Kind::PluginMissing, format!("plugin {} is not in memory", digest.short()), error)
+            }),
+        }
+    }
+
+    /// Removes every kept copy but these.
+    pub fn forget(&self, except: &[Digest]) -> Result<()> {
+        self.copies.as_ref().map_or(Ok(()), |copies| copies.forget(except))
+    }
+
+    fn missing(&self, held: &Held, id: &str, range: &str, versions: &[&str]) -> Error {
         if !versions.is_empty() {
             let message = format!("plugin {id} has no version within {range}; found: {}", versions.join(", "));
             return Error::new(Kind::PluginMissing, message);
         }
-        if let Some(refused) = self.refused.iter().find(|refused| refused.is_named(id)) {
+        if let Some(refused) = held.refused.iter().find(|refused| refused.is_named(id)) {
             return refused.error.clone();
         }
-        let what = format!("transform type {id} is neither built in nor {}", self.found());
-        let refused: Vec<String> = self.refused.iter().map(|refused| refused.error.to_string()).collect();
+        let what = format!("transform type {id} is neither built in nor {}", self.found(held));
+        let refused: Vec<String> = held.refused.iter().map(|refused| refused.error.to_string()).collect();
         let message = if refused.is_empty() { what } else { format!("{what} (refused: {})", refused.join("; ")) };
         Error::new(Kind::PluginMissing, message)
     }
 
-    fn found(&self) -> String {
+    fn found(&self, held: &Held) -> String {
         if self.directories.is_empty() {
             return "a plugin, as no plugin directory is given".to_owned();
         }
         let directories: Vec<String> = self.directories.iter().map(|dir| dir.display().to_string()).collect();
-        let mut ids: Vec<&str> = self.plugins.iter().map(|plugin| plugin.manifest().id.as_str()).collect();
+        let mut ids: Vec<&str> = held.plugins.iter().map(|plugin| plugin.manifest().id.as_str()).collect();
         ids.sort_unstable();
         ids.dedup();
-        let held = if ids.is_empty() { "no plugin".to_owned() } else { format!("only {}", ids.join(", ")) };
+        let only = if ids.is_empty() { "no plugin".to_owned() } else { format!("only {}", ids.join(", ")) };
         let hold = if directories.len() == 1 { "holds" } else { "hold" };
-        format!("in {}, which {hold} {held}", directories.join(", "))
+        format!("in {}, which {hold} {only}", directories.join(", "))
     }
 }
 
-/// The `*.wasm` of a directory, by name.
-fn components(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let file = entry?.path();
-        let hidden = file.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if file.extension().is_some_and(|extension| extension == "wasm") && !hidden {
-            files.push(file);
-        }
-    }
-    files.sort();
-    Ok(files)
+fn is_same_version(a: &Plugin, b: &Plugin) -> bool {
+    a.manifest().id == b.manifest().id && a.manifest().version == b.manifest().version
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

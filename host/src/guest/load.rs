@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
@@ -24,6 +25,11 @@ impl Digest {
     /// The digest of these bytes.
     pub fn of(bytes: &[u8]) -> Digest {
         Digest(Sha256::digest(bytes).into())
+    }
+
+    /// Its first twelve hexadecimal digits: enough to tell plugins apart in logs and tables.
+    pub fn short(&self) -> String {
+        self.0.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -45,7 +51,7 @@ pub struct Source {
     /// Where it was read.
     pub file: PathBuf,
     /// The component.
-    pub bytes: Vec<u8>,
+    pub bytes: Arc<[u8]>,
     /// SHA-256 of `bytes`.
     pub digest: Digest,
 }
@@ -97,7 +103,7 @@ impl Source {
     /// Bytes that did not come from a file; `file` names them.
     pub fn new(file: &Path, bytes: Vec<u8>) -> Source {
         let digest = Digest::of(&bytes);
-        Source { file: file.to_owned(), bytes, digest }
+        Source { file: file.to_owned(), bytes: bytes.into(), digest }
     }
 
     /// The file's own name, for messages.
@@ -137,7 +143,7 @@ impl Source {
 
     fn check_header(&self) -> Result<(), String> {
         let build = "build it with `weir plugin build`";
-        match self.bytes.as_slice() {
+        match &*self.bytes {
             [] => Err("is empty: copy the whole file".to_owned()),
             bytes if Parser::is_component(bytes) => Ok(()),
             bytes if Parser::is_core_wasm(bytes) => {

@@ -1,7 +1,7 @@
 //! A plugin: a component that was read, checked, compiled and asked who it is. Guests are made from it.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use wasmtime::component::InstancePre;
@@ -12,6 +12,7 @@ use super::load::{Digest, Inspection, Source};
 use super::manifest::Manifest;
 use super::store::{HostState, Limits};
 use super::v0::{self, bindings::exports::weir::plugin as exports};
+use super::version::Range;
 use crate::error::{Error, Kind, Result};
 
 /// A compiled component with its exports looked up, ready to be instantiated any number of times.
@@ -27,9 +28,7 @@ pub struct Plugin {
     program: Program,
     manifest: Manifest,
     inspection: Inspection,
-    file: PathBuf,
-    digest: Digest,
-    size: usize,
+    source: Source,
 }
 
 impl Plugin {
@@ -62,8 +61,13 @@ impl Plugin {
             };
             return Err(invalid(what.to_owned()));
         }
-        let (file, digest, size) = (source.file.clone(), source.digest, source.bytes.len());
-        Ok(Plugin { program, manifest, inspection, file, digest, size })
+        Ok(Plugin { program, manifest, inspection, source: source.clone() })
+    }
+
+    /// Whether it is what a stage of this id and version range (None = any) asks for.
+    pub fn is(&self, id: &str, range: Option<&str>) -> bool {
+        let fits = |range: &str| Range::parse(range).is_ok_and(|range| range.contains(&self.manifest().version));
+        self.manifest().id == id && range.is_none_or(fits)
     }
 
     /// What it says of itself.
@@ -76,19 +80,24 @@ impl Plugin {
         &self.inspection
     }
 
+    /// The bytes that it was made from.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
     /// Where it was read.
     pub fn file(&self) -> &Path {
-        &self.file
+        &self.source.file
     }
 
     /// SHA-256 of the file.
     pub fn digest(&self) -> Digest {
-        self.digest
+        self.source.digest
     }
 
     /// Size of the file in bytes.
     pub fn size(&self) -> usize {
-        self.size
+        self.source.bytes.len()
     }
 
     /// The host's limits, or less where the plugin asks for less.
@@ -108,6 +117,6 @@ impl Plugin {
 impl fmt::Debug for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let about = &self.manifest;
-        write!(f, "Plugin({} {} {})", about.id, about.version, self.digest)
+        write!(f, "Plugin({} {} {})", about.id, about.version, self.source.digest)
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::member::Converters;
 use crate::error::Result;
+use crate::guest::Plugin;
 use crate::record::{Field, Lane};
 use crate::state::Generation;
 use crate::transform::Chain;
@@ -16,10 +17,8 @@ pub type ChainFactory = Arc<dyn Fn(Option<&Lane>) -> Result<Chain> + Send + Sync
 pub struct Line {
     /// Which.
     pub generation: Generation,
-    /// Its plugins, for people: `sma 1.1.0`.
-    pub name: String,
-    /// The SHA-256 of each of its components, as hexadecimal digits.
-    pub digests: Vec<String>,
+    /// Its plugins, by the alias of their stage.
+    pub plugins: Vec<(String, Arc<Plugin>)>,
     /// How keys and values are read.
     pub converters: Converters,
     /// Its chains.
@@ -28,7 +27,10 @@ pub struct Line {
 
 impl std::fmt::Debug for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Line").field("generation", &self.generation).field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Line")
+            .field("generation", &self.generation)
+            .field("plugins", &self.name())
+            .finish_non_exhaustive()
     }
 }
 
@@ -42,6 +44,26 @@ pub struct Nature {
 }
 
 impl Line {
+    /// Its plugins, for people: `sma 1.1.0`.
+    pub fn name(&self) -> String {
+        let named = |(_, plugin): &(String, Arc<Plugin>)| {
+            let about = plugin.manifest();
+            format!("{} {}", about.id, about.version)
+        };
+        let names: Vec<String> = self.plugins.iter().map(named).collect();
+        if names.is_empty() { "no plugin".to_owned() } else { names.join(", ") }
+    }
+
+    /// The plugin of a stage.
+    pub fn plugin(&self, alias: &str) -> Option<&Arc<Plugin>> {
+        self.plugins.iter().find(|(of, _)| of == alias).map(|(_, plugin)| plugin)
+    }
+
+    /// The SHA-256 of each of its components, as hexadecimal digits.
+    pub fn digests(&self) -> Vec<String> {
+        self.plugins.iter().map(|(_, plugin)| plugin.digest().to_string()).collect()
+    }
+
     /// Builds a chain of its own to learn what it is. Errors: the chain cannot be had.
     pub fn nature(&self) -> Result<Nature> {
         let probe = (self.chain)(None)?;

@@ -347,7 +347,7 @@ impl Task {
         let offset = self.machine.ledger.processed(lane).unwrap_or_default();
         let (pipeline, task, topic, partition) = (&self.spec.pipeline, self.spec.number, &*lane.topic, lane.partition);
         let line = &self.spec.line;
-        tracing::info!(pipeline, task, topic, partition, offset, plugins = line.name, generation = %line.generation, "another chain speaks");
+        tracing::info!(pipeline, task, topic, partition, offset, plugins = line.name(), generation = %line.generation, "another chain speaks");
         self.spec.metrics.swap_pause_seconds.observe(paused.as_secs_f64());
         if let Some(swap) = &mut self.swap {
             swap.pause = swap.pause.max(paused);

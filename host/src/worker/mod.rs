@@ -41,8 +41,9 @@ impl std::fmt::Debug for Seat {
 
 /// Builds the parts of pipelines.
 pub trait Builder: Send + Sync {
-    /// What a pipeline is to be read by as things stand: the newest plugins that its file and the verdicts admit.
-    fn line(&self, pipeline: &Pipeline, verdicts: &Verdicts) -> Result<Line>;
+    /// What a pipeline is to be read by as things stand: the newest plugins that its file and the verdicts admit, those
+    /// that `speaks` among them although their files may be gone.
+    fn line(&self, pipeline: &Pipeline, verdicts: &Verdicts, speaks: Option<&Line>) -> Result<Line>;
 
     /// One task.
     fn task(&self, pipeline: &Pipeline, line: &Line, seat: Seat) -> Result<Spec>;
@@ -130,7 +131,7 @@ impl Worker {
 
     fn start_under(&self, config: Pipeline, verdicts: Verdicts) {
         let name = config.name.clone();
-        let line = self.builder.line(&config, &verdicts);
+        let line = self.builder.line(&config, &verdicts, None);
         let tasks = (0..config.tasks_max).map(|number| self.start_task(&config, &line, number)).collect();
         let raw = config.raw.clone();
         let running = line.ok().map(|line| {
@@ -177,7 +178,7 @@ impl Worker {
             state: if entry.failure.is_some() { State::Failed } else { State::Running },
             trace: entry.failure.as_ref().map(Error::report),
             tasks: entry.tasks.iter().map(|(status, _)| status.get()).collect(),
-            plugins: entry.running.as_ref().map(|runs| (runs.line.name.clone(), runs.line.generation)),
+            plugins: entry.running.as_ref().map(|runs| (runs.line.name(), runs.line.generation)),
             swaps: entry.running.iter().flat_map(|runs| runs.swaps.lives().cloned()).collect(),
         })
     }
@@ -192,11 +193,12 @@ impl Worker {
     fn review_one(&self, name: &str) {
         let known = |entry: &Entry| {
             let runs = entry.running.as_ref()?;
-            Some((runs.config.clone(), runs.verdicts.clone(), runs.swaps.underway().unwrap_or(runs.line.generation)))
+            let goal = runs.swaps.underway().unwrap_or(runs.line.generation);
+            Some((runs.config.clone(), runs.verdicts.clone(), runs.line.clone(), goal))
         };
-        let Some((config, verdicts, goal)) = self.lock().get(name).and_then(known) else { return };
+        let Some((config, verdicts, speaks, goal)) = self.lock().get(name).and_then(known) else { return };
         // Without the lock: plugins are asked for their plans here.
-        let line = match self.builder.line(&config, &verdicts) {
+        let line = match self.builder.line(&config, &verdicts, Some(&speaks)) {
             Ok(line) if line.generation == goal => return,
             Ok(line) => line,
             Err(error) => return tracing::warn!(pipeline = name, "what runs goes on: {error}"),
@@ -211,7 +213,7 @@ impl Worker {
         let steps = match nature {
             Err(error) => {
                 runs.verdicts.refuse(&subjects(&line, &runs.line), &error.to_string());
-                runs.swaps.refuse(line.generation, &line.name, &error)
+                runs.swaps.refuse(&line, &error)
             }
             Ok(_) if entry.tasks.iter().any(|(status, _)| status.get().state == State::Failed) => {
                 drop(pipelines);
@@ -233,7 +235,7 @@ impl Worker {
             Some((runs, entry.tasks.iter_mut().filter_map(|(_, task)| task.take()).collect::<Vec<_>>()))
         });
         let Some((runs, tasks)) = taken else { return };
-        tracing::info!(pipeline = name, plugins = line.name, "a failed pipeline is started again with another chain");
+        tracing::info!(pipeline = name, plugins = line.name(), "a failed pipeline is started again with another chain");
         end(tasks);
         self.start_under(runs.config, runs.verdicts);
     }

@@ -13,6 +13,7 @@ use crate::config::pipeline::{Swap as Rules, SwapPolicy};
 use crate::error::Error;
 use crate::state::Generation;
 use crate::task::comparison::Comparison;
+use crate::task::line::Line;
 use crate::task::swap::{Candidate, News, Order};
 
 /// Lives of candidates that are remembered.
@@ -138,7 +139,7 @@ impl Swaps {
                 return steps;
             }
             Phase::Preparing { candidate: older, .. } => {
-                steps.push(self.came(&older, Stage::Parked, format!("{} came after it", candidate.line.name)));
+                steps.push(self.came(&older, Stage::Parked, format!("{} came after it", candidate.line.name())));
             }
             Phase::Probation { candidate: older, .. } => {
                 steps.push(Step::Tell(Order::End(older.number)));
@@ -153,8 +154,9 @@ impl Swaps {
     }
 
     /// A candidate that cannot even be offered.
-    pub fn refuse(&mut self, generation: Generation, name: &str, error: &Error) -> Vec<Step> {
-        vec![self.note(Life { generation, name: name.to_owned(), stage: Stage::Refused, detail: error.to_string() })]
+    pub fn refuse(&mut self, line: &Line, error: &Error) -> Vec<Step> {
+        let (generation, name) = (line.generation, line.name());
+        vec![self.note(Life { generation, name, stage: Stage::Refused, detail: error.to_string() })]
     }
 
     /// Takes what a task tells of candidate `number`.
@@ -317,7 +319,7 @@ impl Swaps {
     }
 
     fn came(&mut self, candidate: &Candidate, stage: Stage, detail: String) -> Step {
-        let (generation, name) = (candidate.line.generation, candidate.line.name.clone());
+        let (generation, name) = (candidate.line.generation, candidate.line.name());
         self.note(Life { generation, name, stage, detail })
     }
 

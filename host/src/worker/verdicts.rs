@@ -43,8 +43,8 @@ impl Verdicts {
 /// What a verdict about a candidate is about: the components that are new in it, or, where only settings change, its
 /// generation.
 pub fn subjects(candidate: &Line, speaks: &Line) -> Vec<String> {
-    let new: Vec<String> =
-        candidate.digests.iter().filter(|digest| !speaks.digests.contains(digest)).cloned().collect();
+    let known = speaks.digests();
+    let new: Vec<String> = candidate.digests().into_iter().filter(|digest| !known.contains(digest)).collect();
     if new.is_empty() { vec![hex(&candidate.generation.0)] } else { new }
 }
 

@@ -25,7 +25,7 @@ pub fn plugin(id: &str) -> Result<Arc<Plugin>> {
     let folder = PathBuf::from(variable(PLUGINS)?);
     let scan = || {
         let engine = Engine::new().expect("the engine starts");
-        Catalog::scan(&Compiler::new(engine, None, None), &[folder])
+        Catalog::scan(Compiler::new(engine, None, None), &[folder])
     };
     Ok(CATALOG.get_or_init(scan).find(id, None, &|_| true)?)
 }

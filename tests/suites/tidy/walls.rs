@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 11] = [
     &["kafka", "convert", "transform", "guest", "sink"],
     &["state", "config"],
     &["record"],
-    &["metrics", "logging", "failpoint"],
+    &["metrics", "logging", "failpoint", "watch"],
     &["error", "limits", "clock"],
 ];
 
@@ -23,12 +23,13 @@ const FLOORS: [&[&str]; 11] = [
 const DOORS: [(&str, &str); 2] = [("host/src/transform/", "guest"), ("host/src/sink/kafka", "kafka")];
 
 /// Crates that one room alone knows.
-const CRATES: [(&str, &str); 8] = [
+const CRATES: [(&str, &str); 9] = [
     ("rdkafka", "kafka"),
     ("rdkafka_sys", "kafka"),
     ("wasmtime", "guest"),
     ("wasmparser", "guest"),
     ("wit_component", "guest"),
+    ("notify", "watch"),
     ("tokio_postgres", "sink"),
     ("tokio_postgres_rustls", "sink"),
     ("axum", "rest"),
