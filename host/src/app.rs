@@ -27,9 +27,9 @@ use crate::limits::{FLUSH_BYTES_MAX, FLUSH_ROWS_MAX, IDLE_BYTES};
 use crate::metrics::{Metrics, Stage};
 use crate::record::Lane;
 use crate::rest::{self, Surface};
-use crate::sink::Sink;
 use crate::sink::console::ConsoleSink;
 use crate::sink::timescale::TimescaleSink;
+use crate::sink::{Gazette, Sink};
 use crate::state::Generation;
 use crate::task::Spec;
 use crate::task::checkpoint::Interval;
@@ -39,7 +39,7 @@ use crate::task::member::Converters;
 use crate::task::writer::Tolerance;
 use crate::transform::Chain;
 use crate::watch::{Pace, Watch};
-use crate::worker::verdicts::Verdicts;
+use crate::worker::rulings::Rulings;
 use crate::worker::{self, Seat, SharedWorker, Worker};
 
 /// The parts that tasks are built from.
@@ -238,8 +238,13 @@ pub fn consumer(
 }
 
 impl worker::Builder for Parts {
-    fn line(&self, pipeline: &Pipeline, verdicts: &Verdicts, speaks: Option<&Line>) -> Result<Line> {
-        self.chains(pipeline, verdicts, speaks)
+    fn line(&self, pipeline: &Pipeline, rulings: &Rulings, speaks: Option<&Line>) -> Result<Line> {
+        self.chains(pipeline, rulings, speaks)
+    }
+
+    fn gazette(&self, pipeline: &Pipeline) -> Result<Option<Box<dyn Gazette>>> {
+        // A replay of history ends before it could be told anything.
+        if pipeline.until.is_empty() { self.sink(pipeline)?.gazette() } else { Ok(None) }
     }
 
     fn task(&self, pipeline: &Pipeline, line: &Line, seat: Seat) -> Result<Spec> {
@@ -295,12 +300,12 @@ impl Parts {
     }
 
     /// Finds each stage's plugin once; a lane's chain is then made of fresh guests.
-    fn chains(&self, pipeline: &Pipeline, verdicts: &Verdicts, speaks: Option<&Line>) -> Result<Line> {
+    fn chains(&self, pipeline: &Pipeline, rulings: &Rulings, speaks: Option<&Line>) -> Result<Line> {
         let interface = format!("{INTERFACE_VERSION:?}");
         let mut parts = vec![interface, pipeline.key_converter.clone(), pipeline.value_converter.clone()];
         let makers = pipeline.transforms.iter().map(|stage| {
             let running = speaks.and_then(|line| line.plugin(&stage.alias));
-            let made = plugins::stage_maker(&self.catalog, stage, verdicts, running)?;
+            let made = plugins::stage_maker(&self.catalog, stage, rulings, running)?;
             parts.extend([
                 stage.alias.clone(),
                 stage.class.clone(),

@@ -20,6 +20,8 @@ pub const TIMESCALE_URL: &str = "WEIR_TEST_TIMESCALE_URL";
 pub const BINARY: &str = "WEIR_BIN";
 /// The folder with the plugins' components.
 pub const PLUGINS: &str = "WEIR_TEST_PLUGINS";
+/// The folder with components that only tests use, in a folder each.
+pub const MORE_PLUGINS: &str = "WEIR_TEST_MORE_PLUGINS";
 /// The folder under which each test puts its files; kept when the run fails.
 pub const DIRECTORY: &str = "WEIR_TEST_DIR";
 

@@ -11,5 +11,6 @@ pub mod postgres;
 pub mod proxy;
 pub mod rest;
 pub mod sma_cases;
+pub mod versions;
 pub mod wire;
 pub mod worker;

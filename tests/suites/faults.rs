@@ -10,6 +10,7 @@ mod log;
 mod memory;
 mod refusals;
 mod replay;
+mod swap;
 mod topics;
 
 use std::collections::{BTreeMap, VecDeque};

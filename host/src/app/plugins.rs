@@ -12,7 +12,7 @@ use crate::guest::{Catalog, Change, Compiler, Engine, Guest, Plugin, Setup};
 use crate::metrics::Meters;
 use crate::transform::plugin::PluginTransform;
 use crate::transform::{Chain, Transform, timestamp_converter};
-use crate::worker::verdicts::Verdicts;
+use crate::worker::rulings::Rulings;
 
 /// The plugins in the worker's directories, compiled, each told in the log.
 pub fn catalog(settings: &Settings, compiler: Option<PathBuf>) -> Result<Catalog> {
@@ -48,12 +48,12 @@ pub(super) struct Made {
     pub code: String,
 }
 
-/// Finds what a stage names, as far as verdicts admit it; its guests are made later, one for each lane. `running`: the
+/// Finds what a stage names, as far as rulings admit it; its guests are made later, one for each lane. `running`: the
 /// plugin that the stage has now, which nothing older takes the place of because its file is gone.
 pub(super) fn stage_maker(
     catalog: &Catalog,
     stage: &TransformConfig,
-    verdicts: &Verdicts,
+    rulings: &Rulings,
     running: Option<&Arc<Plugin>>,
 ) -> Result<Made> {
     if timestamp_converter::is_named(&stage.class) {
@@ -61,8 +61,8 @@ pub(super) fn stage_maker(
         let make = move |_| timestamp_converter::build(&stage.alias, &stage.class, &stage.settings);
         return Ok(Made { make: Box::new(make), plugin: None, code: timestamp_converter::REVISION.to_string() });
     }
-    let range = verdicts.pins.get(&stage.alias).or(stage.plugin_version.as_ref()).map(String::as_str);
-    let admits = |plugin: &Plugin| verdicts.admits(&plugin.digest().to_string());
+    let range = rulings.pin(&stage.alias).or(stage.plugin_version.as_deref());
+    let admits = |plugin: &Plugin| rulings.admits(&plugin.digest().to_string());
     let found = catalog.find(&stage.class, range, &admits);
     let stays = running.filter(|running| admits(running) && running.is(&stage.class, range));
     let plugin = match (found, stays) {
@@ -87,8 +87,8 @@ fn setup(plugin: &Plugin, stage: &TransformConfig) -> Setup {
 
 /// Whether a pipeline's chains keep state.
 pub fn is_stateful(catalog: &Catalog, pipeline: &Pipeline) -> Result<bool> {
-    let verdicts = Verdicts::default();
-    let stage = |stage| stage_maker(catalog, stage, &verdicts, None).and_then(|made| (made.make)(Arc::default()));
+    let rulings = Rulings::default();
+    let stage = |stage| stage_maker(catalog, stage, &rulings, None).and_then(|made| (made.make)(Arc::default()));
     let stages = pipeline.transforms.iter().map(stage).collect::<Result<_>>()?;
     Ok(Chain::new(stages).is_stateful())
 }

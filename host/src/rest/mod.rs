@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use crate::error::{Error, Kind, Result};
 use crate::metrics::Metrics;
 use crate::task::status::TaskStatus;
+use crate::worker::swap::Life;
 use crate::worker::{PipelineStatus, SharedWorker};
 
 /// The version of Kafka Connect whose API this is: clients read features from it.
@@ -149,13 +150,20 @@ fn info_body(surface: &Surface, status: &PipelineStatus) -> Value {
     json!({ "name": status.name, "config": config, "tasks": tasks, "type": "sink" })
 }
 
-/// ConnectorStateInfo, with what weir adds: `waiting` and `lanes` of each task.
+/// ConnectorStateInfo, with what weir adds: the plugins that speak, what became of chains that were to take over, and
+/// `waiting` and `lanes` of each task.
 fn status_body(surface: &Surface, status: &PipelineStatus) -> Value {
     let worker = surface.worker.name();
     let mut connector = json!({ "state": status.state.name(), "worker_id": worker });
     add(&mut connector, "trace", status.trace.as_ref());
+    add(&mut connector, "plugins", status.plugins.as_ref().map(|(name, _)| name));
     let tasks: Vec<Value> = status.tasks.iter().enumerate().map(|(id, task)| task_body(id, worker, task)).collect();
-    json!({ "name": status.name, "connector": connector, "tasks": tasks, "type": "sink" })
+    let swap = |life: &Life| {
+        let generation = life.generation.to_string();
+        json!({ "plugins": life.name, "generation": generation, "state": life.stage.name(), "detail": life.detail })
+    };
+    let swaps: Vec<Value> = status.swaps.iter().map(swap).collect();
+    json!({ "name": status.name, "connector": connector, "tasks": tasks, "swaps": swaps, "type": "sink" })
 }
 
 fn task_body(id: usize, worker: &str, task: &TaskStatus) -> Value {

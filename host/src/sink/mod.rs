@@ -15,7 +15,7 @@ use std::pin::Pin;
 
 use crate::error::{Error, Result};
 use crate::record::{Batch, Claim, Field, Flush, Lane, PositionRow, RowError, Segment, Topic, Want};
-use crate::state::{ChunkId, Generation, Manifest};
+use crate::state::{ChunkId, Generation, Manifest, Ruling, Standing};
 
 /// A boxed future, so that sinks can be chosen at run time.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -161,8 +161,26 @@ pub trait Sink: Send {
         Ok(None)
     }
 
+    /// Where the workers and operators of the pipeline tell each other about chains that are to take over; None where the
+    /// sink keeps nothing.
+    fn gazette(&self) -> Result<Option<Box<dyn Gazette>>> {
+        Ok(None)
+    }
+
     /// Closes the connection; the next call opens a new one.
     fn close(&mut self) -> BoxFuture<'_, ()>;
+}
+
+/// What is decided about chains that are to take over, and where each stands. One call at a time, one attempt each.
+pub trait Gazette: Send {
+    /// Everything that is decided.
+    fn rulings(&mut self) -> BoxFuture<'_, Result<Vec<Ruling>>>;
+
+    /// Decides, in place of what was decided about the same subjects.
+    fn rule<'a>(&'a mut self, rulings: &'a [Ruling]) -> BoxFuture<'a, Result<()>>;
+
+    /// Tells where a chain stands, for this worker.
+    fn tell<'a>(&'a mut self, standing: &'a Standing) -> BoxFuture<'a, Result<()>>;
 }
 
 /// Where checkpoints are kept. As with [`Sink`]: one call at a time, one attempt each.

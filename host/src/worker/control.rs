@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Worker;
 use crate::clock::Clock;
 use crate::error::{Error, Kind, Result};
+use crate::state::Ruling;
 use crate::task::swap::Told;
 
 /// How often it looks whether something is due.
@@ -19,6 +20,8 @@ pub enum Notice {
     Told(String, Told),
     /// There are other plugins than before.
     Plugins,
+    /// Something was decided about the chains of this pipeline.
+    Rulings(String, Vec<Ruling>),
 }
 
 /// Starts the thread; it ends with the worker.
@@ -37,6 +40,7 @@ fn run(worker: &Weak<Worker>, notices: &Receiver<Notice>) {
         match notice {
             Ok(Notice::Told(pipeline, told)) => worker.told(&pipeline, told, clock.now_ms()),
             Ok(Notice::Plugins) => worker.review(),
+            Ok(Notice::Rulings(pipeline, rulings)) => worker.ruled(&pipeline, rulings),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }

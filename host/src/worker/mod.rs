@@ -1,27 +1,35 @@
 //! The pipelines of one process and their tasks: started, watched, changed, drained.
 
 mod control;
+mod gazette;
+pub mod rulings;
 pub mod swap;
-pub mod verdicts;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::mpsc::UnboundedSender;
 
 pub use self::control::Notice;
+use self::gazette::News;
+use self::rulings::{Rulings, subjects};
 use self::swap::{Life, Stage, Step, Swaps};
-use self::verdicts::{Verdicts, subjects};
 use crate::config::Pipeline;
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
-use crate::state::Generation;
+use crate::sink::Gazette;
+use crate::state::{Generation, Ruling, Standing};
 use crate::task::line::Line;
 use crate::task::status::{SharedStatus, State, TaskStatus};
 use crate::task::swap::{Candidate, Tell, Told};
 use crate::task::{self, Running, Spec};
+
+/// Time for reading what is decided, before a pipeline starts.
+const RULINGS_MAX: Duration = Duration::from_secs(5);
 
 /// What a task is built for.
 pub struct Seat {
@@ -41,9 +49,12 @@ impl std::fmt::Debug for Seat {
 
 /// Builds the parts of pipelines.
 pub trait Builder: Send + Sync {
-    /// What a pipeline is to be read by as things stand: the newest plugins that its file and the verdicts admit, those
+    /// What a pipeline is to be read by as things stand: the newest plugins that its file and the rulings admit, those
     /// that `speaks` among them although their files may be gone.
-    fn line(&self, pipeline: &Pipeline, verdicts: &Verdicts, speaks: Option<&Line>) -> Result<Line>;
+    fn line(&self, pipeline: &Pipeline, rulings: &Rulings, speaks: Option<&Line>) -> Result<Line>;
+
+    /// Where the pipeline's workers and operators tell each other about swaps; None = nowhere.
+    fn gazette(&self, pipeline: &Pipeline) -> Result<Option<Box<dyn Gazette>>>;
 
     /// One task.
     fn task(&self, pipeline: &Pipeline, line: &Line, seat: Seat) -> Result<Spec>;
@@ -84,7 +95,9 @@ struct Runs {
     /// What spoke before it.
     former: Option<Line>,
     swaps: Swaps,
-    verdicts: Verdicts,
+    rulings: Rulings,
+    /// To the other workers and to operators.
+    news: Option<UnboundedSender<News>>,
 }
 
 /// What is known of a pipeline.
@@ -126,19 +139,42 @@ impl Worker {
 
     /// Starts a pipeline's tasks. A task that cannot be built is FAILED with the reason; the others run.
     pub fn start(&self, config: Pipeline) {
-        self.start_under(config, Verdicts::default());
+        let rulings = self.rulings(&config);
+        self.start_under(config, rulings);
     }
 
-    fn start_under(&self, config: Pipeline, verdicts: Verdicts) {
+    fn start_under(&self, config: Pipeline, rulings: Rulings) {
         let name = config.name.clone();
-        let line = self.builder.line(&config, &verdicts, None);
+        let line = self.builder.line(&config, &rulings, None);
         let tasks = (0..config.tasks_max).map(|number| self.start_task(&config, &line, number)).collect();
         let raw = config.raw.clone();
         let running = line.ok().map(|line| {
             let swaps = Swaps::new(config.swap, config.tasks_max);
-            Runs { config, line, former: None, swaps, verdicts }
+            let gazette = self.builder.gazette(&config).ok().flatten().filter(|_| !line.plugins.is_empty());
+            let news = gazette.map(|g| gazette::spawn(&self.runtime, name.clone(), g, self.notices.clone()));
+            Runs { config, line, former: None, swaps, rulings, news }
         });
         self.lock().insert(name, Entry { raw, failure: None, tasks, running });
+    }
+
+    /// What is decided about a pipeline's chains, asked for where there is something to choose: a version that was refused
+    /// must not speak because the worker starts again.
+    fn rulings(&self, config: &Pipeline) -> Rulings {
+        let none = Rulings::default();
+        let Ok(line) = self.builder.line(config, &none, None) else { return none };
+        let mut without = none.clone();
+        without.refuse(line.digests(), "");
+        if line.plugins.is_empty() || self.builder.line(config, &without, None).is_err() {
+            return none;
+        }
+        let Ok(Some(mut gazette)) = self.builder.gazette(config) else { return none };
+        let asked = self.runtime.block_on(async { tokio::time::timeout(RULINGS_MAX, gazette.rulings()).await });
+        let Ok(Ok(rulings)) = asked else {
+            let pipeline = &config.name;
+            tracing::warn!(pipeline, "which versions were refused cannot be read yet: the newest one speaks meanwhile");
+            return none;
+        };
+        Rulings::of(rulings)
     }
 
     fn start_task(&self, config: &Pipeline, line: &Result<Line>, number: usize) -> (SharedStatus, Option<Running>) {
@@ -194,11 +230,11 @@ impl Worker {
         let known = |entry: &Entry| {
             let runs = entry.running.as_ref()?;
             let goal = runs.swaps.underway().unwrap_or(runs.line.generation);
-            Some((runs.config.clone(), runs.verdicts.clone(), runs.line.clone(), goal))
+            Some((runs.config.clone(), runs.rulings.clone(), runs.line.clone(), goal))
         };
-        let Some((config, verdicts, speaks, goal)) = self.lock().get(name).and_then(known) else { return };
+        let Some((config, rulings, speaks, goal)) = self.lock().get(name).and_then(known) else { return };
         // Without the lock: plugins are asked for their plans here.
-        let line = match self.builder.line(&config, &verdicts, Some(&speaks)) {
+        let line = match self.builder.line(&config, &rulings, Some(&speaks)) {
             Ok(line) if line.generation == goal => return,
             Ok(line) => line,
             Err(error) => return tracing::warn!(pipeline = name, "what runs goes on: {error}"),
@@ -207,12 +243,13 @@ impl Worker {
         let mut pipelines = self.lock();
         let Some(entry) = pipelines.get_mut(name) else { return };
         let Some(runs) = &mut entry.running else { return };
-        if line.generation == runs.line.generation || verdicts.refusal(&line, &runs.line).is_some() {
+        if line.generation == runs.line.generation || rulings.refusal(&line, &runs.line).is_some() {
             return;
         }
         let steps = match nature {
             Err(error) => {
-                runs.verdicts.refuse(&subjects(&line, &runs.line), &error.to_string());
+                let rulings = runs.rulings.refuse(subjects(&line, &runs.line), &error.to_string());
+                runs.tell(News::Ruled(rulings));
                 runs.swaps.refuse(&line, &error)
             }
             Ok(_) if entry.tasks.iter().any(|(status, _)| status.get().state == State::Failed) => {
@@ -220,7 +257,7 @@ impl Worker {
                 return self.restart(name, &line);
             }
             Ok(nature) => {
-                let approved = verdicts.approves(&line, &runs.line);
+                let approved = rulings.approves(&line, &runs.line);
                 let number = self.candidates.fetch_add(1, Ordering::Relaxed) + 1;
                 runs.swaps.offer(Arc::new(Candidate { number, line, nature }), approved)
             }
@@ -237,7 +274,25 @@ impl Worker {
         let Some((runs, tasks)) = taken else { return };
         tracing::info!(pipeline = name, plugins = line.name(), "a failed pipeline is started again with another chain");
         end(tasks);
-        self.start_under(runs.config, runs.verdicts);
+        self.start_under(runs.config, runs.rulings);
+    }
+
+    /// Takes what has been decided elsewhere.
+    fn ruled(&self, name: &str, rulings: Vec<Ruling>) {
+        self.with(name, |runs| {
+            runs.rulings.renew(rulings);
+            let Some(candidate) = runs.swaps.candidate() else { return Vec::new() };
+            // What spoke before, where the candidate speaks already.
+            let before = runs.former.as_ref().filter(|_| runs.line.generation == candidate.line.generation);
+            let before = before.unwrap_or(&runs.line);
+            if let Some(why) = runs.rulings.refusal(&candidate.line, before) {
+                let why = why.to_owned();
+                return runs.swaps.roll_back(&why).unwrap_or_default();
+            }
+            let approved = runs.rulings.approves(&candidate.line, before);
+            if approved { runs.swaps.approve().unwrap_or_default() } else { Vec::new() }
+        });
+        self.review_one(name);
     }
 
     /// Takes what a task tells.
@@ -276,7 +331,10 @@ impl Worker {
                 Step::Tell(order) => {
                     entry.tasks.iter().filter_map(|(_, task)| task.as_ref()).for_each(|task| task.swap(order.clone()));
                 }
-                Step::Came(life) => self.came(name, &life),
+                Step::Came(life, chain) => {
+                    self.came(name, &life);
+                    runs.stands(&life, &chain);
+                }
                 Step::Speaks(candidate) => {
                     runs.former = Some(std::mem::replace(&mut runs.line, candidate.line.clone()));
                 }
@@ -286,8 +344,8 @@ impl Worker {
                     }
                 }
                 Step::Refuse(candidate, why) => {
-                    let subjects = subjects(&candidate.line, &runs.line);
-                    runs.verdicts.refuse(&subjects, &why);
+                    let rulings = runs.rulings.refuse(subjects(&candidate.line, &runs.line), &why);
+                    runs.tell(News::Ruled(rulings));
                 }
             }
         }
@@ -323,6 +381,28 @@ impl Worker {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
         self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Runs {
+    fn tell(&self, news: News) {
+        if let Some(to) = &self.news {
+            // Where nobody listens any more the worker is at its end.
+            let _ = to.send(news);
+        }
+    }
+
+    /// Tells the others where a chain stands.
+    fn stands(&self, life: &Life, chain: &Line) {
+        let before = self.former.as_ref().filter(|_| self.line.generation == life.generation).unwrap_or(&self.line);
+        let standing = Standing {
+            generation: life.generation,
+            plugins: life.name.clone(),
+            stage: life.stage.name().to_owned(),
+            detail: life.detail.clone(),
+            subjects: subjects(chain, before),
+        };
+        self.tell(News::Stands(Box::new(standing)));
     }
 }
 

@@ -75,7 +75,7 @@ pub enum Step {
     /// Tell every task.
     Tell(Order),
     /// A candidate has come to a stage: to be logged, counted and shown.
-    Came(Life),
+    Came(Life, Box<Line>),
     /// A candidate speaks in all lanes.
     Speaks(Arc<Candidate>),
     /// It does no longer.
@@ -156,7 +156,8 @@ impl Swaps {
     /// A candidate that cannot even be offered.
     pub fn refuse(&mut self, line: &Line, error: &Error) -> Vec<Step> {
         let (generation, name) = (line.generation, line.name());
-        vec![self.note(Life { generation, name, stage: Stage::Refused, detail: error.to_string() })]
+        let life = Life { generation, name, stage: Stage::Refused, detail: error.to_string() };
+        vec![self.note(life, line)]
     }
 
     /// Takes what a task tells of candidate `number`.
@@ -228,7 +229,8 @@ impl Swaps {
         vec![Step::Tell(Order::End(candidate.number)), self.came(&candidate, Stage::Active, String::new())]
     }
 
-    fn candidate(&self) -> Option<Arc<Candidate>> {
+    /// The candidate that is being prepared, speaks on probation, or is taken back.
+    pub fn candidate(&self) -> Option<Arc<Candidate>> {
         match &self.phase {
             Phase::Quiet => None,
             Phase::Preparing { candidate, .. }
@@ -320,17 +322,17 @@ impl Swaps {
 
     fn came(&mut self, candidate: &Candidate, stage: Stage, detail: String) -> Step {
         let (generation, name) = (candidate.line.generation, candidate.line.name());
-        self.note(Life { generation, name, stage, detail })
+        self.note(Life { generation, name, stage, detail }, &candidate.line)
     }
 
     /// Remembers where a candidate stands, in place of where it stood.
-    fn note(&mut self, life: Life) -> Step {
+    fn note(&mut self, life: Life, line: &Line) -> Step {
         self.lives.retain(|old| old.generation != life.generation);
         self.lives.push_back(life.clone());
         while self.lives.len() > LIVES_MAX {
             self.lives.pop_front();
         }
-        Step::Came(life)
+        Step::Came(life, Box::new(line.clone()))
     }
 }
 

@@ -32,7 +32,7 @@ fn told(steps: &[Step]) -> Vec<String> {
         Step::Tell(Order::Cut(number)) => format!("cut {number}"),
         Step::Tell(Order::RollBack(number)) => format!("roll back {number}"),
         Step::Tell(Order::End(number)) => format!("end {number}"),
-        Step::Came(life) => format!("{} {}", life.generation.0[0], life.stage.name()),
+        Step::Came(life, _) => format!("{} {}", life.generation.0[0], life.stage.name()),
         Step::Speaks(candidate) => format!("speaks {}", candidate.number),
         Step::TakenBack(candidate) => format!("taken back {}", candidate.number),
         Step::Refuse(candidate, why) => format!("refuse {}: {why}", candidate.number),

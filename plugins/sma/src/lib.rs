@@ -210,4 +210,5 @@ fn average_times(
     Ok(too_late)
 }
 
+#[cfg(feature = "component")]
 weir_plugin_sdk::export!(Sma with state);

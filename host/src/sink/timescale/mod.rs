@@ -26,6 +26,7 @@ pub mod rewrite;
 pub mod rows;
 pub mod schema;
 pub mod sqlstate;
+pub mod swaps;
 pub mod table;
 pub mod tls;
 pub mod topic;
@@ -41,10 +42,11 @@ use connect::{Backend, Connection, Connector, quote};
 use copy::CopyEncoder;
 use keeper::TimescaleKeeper;
 use position::Pipeline;
+use swaps::SwapBooks;
 use table::TableName;
 
 use super::directory::Directory;
-use super::{BoxFuture, ClaimRequest, Claimed, Keeper, Level, Prepared, Sink, WriteError};
+use super::{BoxFuture, ClaimRequest, Claimed, Gazette, Keeper, Level, Prepared, Sink, WriteError};
 use crate::config::pipeline::Timescale;
 use crate::error::{Error, Kind, Result};
 use crate::record::{Claim, Field, Flush, Lane, PositionRow, Segment, Topic};
@@ -291,6 +293,10 @@ impl Sink for TimescaleSink {
         let directory = directory.map(|root| Directory::new(root, &self.pipeline));
         let schema = self.settings.schema.clone();
         Ok(Some(Box::new(TimescaleKeeper::new(self.pipeline.clone(), schema, connector, directory))))
+    }
+
+    fn gazette(&self) -> Result<Option<Box<dyn Gazette>>> {
+        Ok(Some(Box::new(SwapBooks::new(&self.settings, &self.pipeline, &self.owner)?)))
     }
 
     fn close(&mut self) -> BoxFuture<'_, ()> {

@@ -27,6 +27,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, min_reader: 1, sql: include_str!("sql/2.sql") },
     Migration { version: 3, min_reader: 3, sql: include_str!("sql/3.sql") },
     Migration { version: 4, min_reader: 3, sql: include_str!("sql/4.sql") },
+    Migration { version: 5, min_reader: 3, sql: include_str!("sql/5.sql") },
 ];
 /// The function that moves positions. A changed signature gets a new name, so that old workers keep theirs.
 const ADVANCE: &str = include_str!("sql/advance.sql");

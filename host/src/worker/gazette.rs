@@ -1,0 +1,80 @@
+//! A pipeline's news about swaps, to and from what all its workers and operators read: on the async runtime, beside the
+//! tasks. What cannot be written now is written later; what is decided elsewhere is noticed within seconds.
+
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::Notice;
+use crate::sink::Gazette;
+use crate::state::{Ruling, Standing};
+
+/// How often it is looked at.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// Time for one look.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// Something to be told.
+#[derive(Debug)]
+pub enum News {
+    /// A decision of this worker.
+    Ruled(Vec<Ruling>),
+    /// Where a chain stands here.
+    Stands(Box<Standing>),
+}
+
+/// Serves a pipeline until the sender that is returned is gone.
+pub fn spawn(
+    runtime: &tokio::runtime::Handle,
+    pipeline: String,
+    gazette: Box<dyn Gazette>,
+    notices: Sender<Notice>,
+) -> UnboundedSender<News> {
+    let (news, received) = unbounded_channel();
+    runtime.spawn(serve(pipeline, gazette, notices, received));
+    news
+}
+
+async fn serve(
+    pipeline: String,
+    mut gazette: Box<dyn Gazette>,
+    notices: Sender<Notice>,
+    mut news: UnboundedReceiver<News>,
+) {
+    let (mut known, mut unwritten) = (Vec::new(), None);
+    loop {
+        if unwritten.is_none() {
+            match tokio::time::timeout(INTERVAL, news.recv()).await {
+                Ok(Some(fresh)) => unwritten = Some(fresh),
+                Ok(None) => return,
+                Err(_) => {}
+            }
+        }
+        if let Some(told) = &unwritten {
+            if !write(gazette.as_mut(), told).await {
+                tokio::time::sleep(INTERVAL).await;
+                continue;
+            }
+            unwritten = None;
+            continue;
+        }
+        let Ok(Ok(rulings)) = tokio::time::timeout(ANSWER_MAX, gazette.rulings()).await else { continue };
+        if rulings != known {
+            known.clone_from(&rulings);
+            // Where nobody listens any more the worker is at its end.
+            let _ = notices.send(Notice::Rulings(pipeline.clone(), rulings));
+        }
+    }
+}
+
+/// Whether it is written. What a task cannot write either shows in the task's status.
+async fn write(gazette: &mut dyn Gazette, news: &News) -> bool {
+    let written = async {
+        match news {
+            News::Ruled(rulings) => gazette.rule(rulings).await,
+            News::Stands(standing) => gazette.tell(standing).await,
+        }
+    };
+    matches!(tokio::time::timeout(ANSWER_MAX, written).await, Ok(Ok(())))
+}
