@@ -1,6 +1,7 @@
 //! Builds every part, starts and drains them in order. The only place that knows all the real ones: what a
 //! pipeline file names becomes a converter, a chain and a sink here.
 
+mod files;
 pub mod plugins;
 
 use self::plugins::Made;
@@ -21,7 +22,7 @@ use crate::config::pipeline::{Pipeline, Sink as SinkConfig};
 use crate::config::worker::Worker as Settings;
 use crate::convert;
 use crate::error::{Error, Kind, Result};
-use crate::guest::{Catalog, INTERFACE_VERSION, Plugin, watch};
+use crate::guest::{Catalog, INTERFACE_VERSION, Plugin};
 use crate::kafka::ConsumerSettings;
 use crate::limits::{FLUSH_BYTES_MAX, FLUSH_ROWS_MAX, IDLE_BYTES};
 use crate::metrics::{Metrics, Stage};
@@ -38,9 +39,9 @@ use crate::task::machine;
 use crate::task::member::Converters;
 use crate::task::writer::Tolerance;
 use crate::transform::Chain;
-use crate::watch::{Pace, Watch};
+use crate::watch::Watch;
 use crate::worker::rulings::Rulings;
-use crate::worker::{self, Seat, SharedWorker, Worker};
+use crate::worker::{self, Refused, Seat, SharedWorker, Worker};
 
 /// The parts that tasks are built from.
 #[derive(Debug)]
@@ -64,8 +65,9 @@ pub struct App {
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<Result<()>>>,
     address: SocketAddr,
-    /// Of the plugins' directories, for as long as the worker runs.
-    _watching: Watch,
+    catalog: Arc<Catalog>,
+    /// Of the directories of plugins and pipelines.
+    watching: Vec<Watch>,
 }
 
 impl App {
@@ -107,12 +109,10 @@ impl App {
             worker.start(pipeline);
         }
         refuse(&worker, refused);
-        let notices = worker.notices();
-        let watching = watch(catalog, Pace::default(), move |_| drop(notices.send(worker::Notice::Plugins)))?;
         // The channel only closes when the surface is gone.
         let _ = ready.send(true);
         tracing::info!(rest = %bound, "worker started");
-        Ok(App { runtime, worker, metrics, stop, servers, address: bound, _watching: watching })
+        Ok(App { runtime, worker, metrics, stop, servers, address: bound, catalog, watching: Vec::new() })
     }
 
     /// The pipelines and their status.
@@ -135,6 +135,12 @@ impl App {
         &self.runtime
     }
 
+    /// From now on files that come, change or go change what runs: pipelines, and the plugins of those that run.
+    pub fn watch(&mut self, settings: &Settings) -> Result<()> {
+        self.watching = files::watch(&settings.pipelines, Arc::clone(&self.catalog), &self.worker.notices())?;
+        Ok(())
+    }
+
     /// Waits for SIGTERM or SIGINT.
     pub fn wait(&self) -> Result<()> {
         let signals = self.runtime.block_on(signal());
@@ -144,6 +150,7 @@ impl App {
     /// Finishes every flush, then ends REST.
     pub fn drain(mut self) -> Result<()> {
         tracing::info!("draining");
+        self.watching.clear();
         self.worker.drain();
         // Without receivers there is nobody left to stop.
         let _ = self.stop.send(true);
@@ -159,12 +166,11 @@ impl App {
 /// Shows the pipelines of refused files: a log line for each mistake, and FAILED with all of them in status.
 fn refuse(worker: &Worker, refused: Vec<CheckedFile>) {
     for file in refused {
-        let name = file.name();
+        let (name, error) = (file.name(), file.error());
         for problem in file.report() {
             tracing::error!(pipeline = name, file = %file.path.display(), "pipeline refused: {problem}");
         }
-        let error = file.error();
-        worker.refuse(name, file.raw, error);
+        worker.refuse(Refused { name, error, raw: file.raw });
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Metrics {
     busy_seconds: CounterVec,
     stages: Stages,
     memory: IntGauge,
+    /// Pipeline files that cannot be used as they are.
+    pub refused_files: IntGauge,
 }
 
 /// The metrics of one pipeline's tasks; counters are shared by them.
@@ -175,6 +177,11 @@ impl Metrics {
             )?,
             stages: Stages::default(),
             memory: single(&r, "weir_memory_bytes", "Memory that the allocator holds.")?,
+            refused_files: single(
+                &r,
+                "weir_pipeline_files_refused",
+                "Pipeline files that cannot be used as they are.",
+            )?,
             registry: r,
         }))
     }

@@ -7,35 +7,52 @@ use sma::Sma;
 use weir_plugin_sdk::state::{Acceptance, Entries, Header, Table};
 use weir_plugin_sdk::{Batch, Description, Failure, Kind, Output, Plan, Plugin, Settings, Stateful};
 
-/// What a test looks for, with the number of the version behind it.
-static MARK: [u8; 21] = *b"weir-test-version=000";
+/// What a test looks for, with the number of the version and that of its fault behind it.
+static MARK: [u8; 23] = *b"weir-test-version=000;0";
+
+/// It breaks on the first batch.
+const AT_ONCE: u8 = b'1';
+/// It takes no state.
+const NO_STATE: u8 = b'2';
+/// Its rows say that version 1 made them.
+const SAYS_ONE: u8 = b'3';
+/// It breaks on a price of 999.75.
+const ON_PRICE: u8 = b'4';
 
 /// The moving average of one version.
 #[derive(Debug)]
 pub struct Versioned {
     sma: Sma,
-    number: i64,
+    says: i64,
+    fault: u8,
 }
 
-/// The number behind the mark; the compiler must not know it.
-fn number() -> i64 {
-    let mark = std::hint::black_box(&MARK);
-    mark.iter().skip_while(|&&byte| byte != b'=').skip(1).fold(0, |n, &digit| n * 10 + i64::from(digit - b'0'))
+/// The number and the fault behind the mark; the compiler must not know them.
+fn mark() -> (i64, u8) {
+    let behind = std::hint::black_box(&MARK).iter().skip_while(|&&byte| byte != b'=').skip(1);
+    let number = behind.clone().take(3).fold(0, |n, &digit| n * 10 + i64::from(digit - b'0'));
+    (number, behind.last().copied().unwrap_or_default())
 }
 
 impl Plugin for Versioned {
     fn describe() -> Description {
-        Description { version: format!("1.0.{}", number()), ..Sma::describe() }
+        Description { version: format!("1.0.{}", mark().0), ..Sma::describe() }
     }
 
     fn configure(settings: &Settings) -> Result<(Self, Plan), Failure> {
         let (sma, plan) = Sma::configure(settings)?;
-        Ok((Self { sma, number: number() }, plan.output("version", Kind::Int64)))
+        let (number, fault) = mark();
+        let says = if fault == SAYS_ONE { 1 } else { number };
+        Ok((Self { sma, says, fault }, plan.output("version", Kind::Int64)))
     }
 
     fn process(&mut self, batch: &Batch<'_>, output: &mut Output) -> Result<(), Failure> {
+        let poison = || batch.float64s(0).is_ok_and(|prices| prices.iter().any(|price| price.value() == Some(999.75)));
+        if self.fault == AT_ONCE || (self.fault == ON_PRICE && poison()) {
+            return Err(Failure::new(1, "It breaks as it was told to."));
+        }
         let versions = output.column(1)?.int64s()?;
-        (0..batch.len()).for_each(|_| versions.push_value(self.number));
+        (0..batch.len()).for_each(|_| versions.push_value(self.says));
         self.sma.process(batch, output)
     }
 }
@@ -49,6 +66,9 @@ impl Stateful for Versioned {
     }
 
     fn accept(&self, header: &Header) -> Acceptance {
+        if self.fault == NO_STATE {
+            return Acceptance::Reject("it takes no state".to_owned());
+        }
         Acceptance::by_version(header, Self::STATE_VERSION, Self::CONVERTS)
     }
 

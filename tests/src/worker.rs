@@ -61,6 +61,17 @@ impl Plan {
         Self { folder: self.folder.clone(), arguments, environment: self.environment.clone() }
     }
 
+    /// The same with one more variable in its environment.
+    #[must_use]
+    pub fn armed(&self, name: &str, value: &str) -> Self {
+        let copy = Self {
+            folder: self.folder.clone(),
+            arguments: self.arguments.clone(),
+            environment: self.environment.clone(),
+        };
+        copy.variable(name, value)
+    }
+
     /// Adds the pipeline file `NAME.yaml`.
     pub fn pipeline(self, name: &str, yaml: &str) -> Result<Self> {
         fs::write(self.pipeline_file(name), yaml)?;
@@ -268,6 +279,11 @@ impl Worker {
     pub async fn kill(mut self) -> Result<Ended> {
         self.process.child.kill()?;
         self.ended().await
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.process.child.try_wait()?.is_some())
     }
 
     /// Waits for its end.

@@ -8,6 +8,7 @@ mod failpoints;
 mod phases;
 mod stage;
 mod storm;
+mod swaps;
 mod tally;
 mod ticks;
 

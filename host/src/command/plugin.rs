@@ -2,6 +2,7 @@
 
 mod build;
 mod inspect;
+mod swaps;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -24,6 +25,14 @@ enum Verb {
     Build(BuildArgs),
     /// Show who a plugin is, what it needs and offers, and which settings it takes.
     Inspect(InspectArgs),
+    /// Show which plugin versions were to take over in a pipeline, and what became of them
+    Swaps(swaps::OfPipeline),
+    /// Let a version speak that waits for it, or that was refused
+    Approve(swaps::ChosenArgs),
+    /// Let the version before speak again
+    Rollback(swaps::ChosenArgs),
+    /// Hold a stage to a version range, whatever is put into the directory
+    Pin(swaps::PinArgs),
 }
 
 #[derive(Debug, Args)]
@@ -53,6 +62,10 @@ impl PluginArgs {
         match self.verb {
             Verb::Build(args) => build::run(&args.dir, args.out.as_deref(), &mut out),
             Verb::Inspect(args) => inspect::run(&args.file, &mut out),
+            Verb::Swaps(args) => swaps::swaps(args, &mut out),
+            Verb::Approve(args) => swaps::approve(args, &mut out),
+            Verb::Rollback(args) => swaps::rollback(args, &mut out),
+            Verb::Pin(args) => swaps::pin(args, &mut out),
         }
     }
 }

@@ -15,7 +15,8 @@ use crate::guest::Catalog;
 pub fn run(args: WorkerArgs) -> Result<()> {
     failpoint::arm(env::var(failpoint::VARIABLE).ok().as_deref())?;
     let settings = args.resolve(&Surroundings)?;
-    let app = App::start(&settings, env::current_exe().ok(), |catalog| pipelines(&settings, catalog))?;
+    let mut app = App::start(&settings, env::current_exe().ok(), |catalog| pipelines(&settings, catalog))?;
+    app.watch(&settings)?;
     app.wait()?;
     app.drain()
 }

@@ -156,6 +156,7 @@ fn status_body(surface: &Surface, status: &PipelineStatus) -> Value {
     let worker = surface.worker.name();
     let mut connector = json!({ "state": status.state.name(), "worker_id": worker });
     add(&mut connector, "trace", status.trace.as_ref());
+    add(&mut connector, "edit_refused", status.edit.as_ref());
     add(&mut connector, "plugins", status.plugins.as_ref().map(|(name, _)| name));
     let tasks: Vec<Value> = status.tasks.iter().enumerate().map(|(id, task)| task_body(id, worker, task)).collect();
     let swap = |life: &Life| {

@@ -568,9 +568,6 @@ impl Task {
             Err(ProcessError::Failed(error)) => return Err(self.with_way_out(&lane, error)),
         };
         timer.observe_duration();
-        if self.swap.is_some() {
-            slot.last_row = Some(self.spec.clock.elapsed());
-        }
         let runner = slot.runner()?;
         let to_replay = runner.replay_until().map_or(0, |until| until - end);
         let memory = runner.memory_bytes();
@@ -583,6 +580,9 @@ impl Task {
         if processed.caught_up {
             tracing::info!(pipeline = self.spec.pipeline, lane = %lane, next_offset = end, "replay has caught up");
             self.on(Event::CaughtUp(lane.clone()))?;
+        }
+        if self.swap.is_some() {
+            self.note_first_row(&lane);
         }
         for (offset, error) in &processed.failed {
             let field = error.field.as_deref().unwrap_or_default();

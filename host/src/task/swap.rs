@@ -343,12 +343,12 @@ impl Task {
         slot.flip()?;
         let (at, paused) = (slot.last_checkpoint_at(), slot.since_last_row(self.spec.clock.elapsed()));
         let was_broken = std::mem::take(&mut slot.is_broken);
+        slot.is_new = true;
         self.machine.give_back(lane, at);
         let offset = self.machine.ledger.processed(lane).unwrap_or_default();
         let (pipeline, task, topic, partition) = (&self.spec.pipeline, self.spec.number, &*lane.topic, lane.partition);
         let line = &self.spec.line;
         tracing::info!(pipeline, task, topic, partition, offset, plugins = line.name(), generation = %line.generation, "another chain speaks");
-        self.spec.metrics.swap_pause_seconds.observe(paused.as_secs_f64());
         if let Some(swap) = &mut self.swap {
             swap.pause = swap.pause.max(paused);
         }
@@ -356,6 +356,19 @@ impl Task {
             self.part(lane)?;
         }
         Ok(true)
+    }
+
+    /// Notes the first row of a chain that has taken over: how long the lane made none.
+    pub(super) fn note_first_row(&mut self, lane: &Lane) {
+        let now = self.spec.clock.elapsed();
+        let Some(slot) = self.slots.get_mut(lane) else { return };
+        let last = slot.last_row.replace(now);
+        let (true, Some(last)) = (std::mem::take(&mut slot.is_new), last) else { return };
+        let paused = now.saturating_sub(last);
+        self.spec.metrics.swap_pause_seconds.observe(paused.as_secs_f64());
+        let (pipeline, task, topic, partition) = (&self.spec.pipeline, self.spec.number, &*lane.topic, lane.partition);
+        let pause_ms = paused.as_secs_f64() * 1e3;
+        tracing::info!(pipeline, task, topic, partition, pause_ms, "another chain has its first row");
     }
 
     /// The same before a run is processed: under load that is the moment when no segment is open.

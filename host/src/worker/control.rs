@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::Worker;
+use super::{Files, Worker};
 use crate::clock::Clock;
 use crate::error::{Error, Kind, Result};
 use crate::state::Ruling;
@@ -20,6 +20,8 @@ pub enum Notice {
     Told(String, Told),
     /// There are other plugins than before.
     Plugins,
+    /// What the pipelines' files say now.
+    Files(Files),
     /// Something was decided about the chains of this pipeline.
     Rulings(String, Vec<Ruling>),
 }
@@ -40,6 +42,7 @@ fn run(worker: &Weak<Worker>, notices: &Receiver<Notice>) {
         match notice {
             Ok(Notice::Told(pipeline, told)) => worker.told(&pipeline, told, clock.now_ms()),
             Ok(Notice::Plugins) => worker.review(),
+            Ok(Notice::Files(files)) => worker.apply(files),
             Ok(Notice::Rulings(pipeline, rulings)) => worker.ruled(&pipeline, rulings),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,

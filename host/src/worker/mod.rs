@@ -47,6 +47,28 @@ impl std::fmt::Debug for Seat {
     }
 }
 
+/// What the pipelines' files say, all of them.
+#[derive(Debug, Default)]
+pub struct Files {
+    /// The pipelines that can run.
+    pub pipelines: Vec<Pipeline>,
+    /// The files that cannot be used.
+    pub refused: Vec<Refused>,
+    /// Pipelines whose files are gone.
+    pub gone: Vec<String>,
+}
+
+/// A pipeline file that cannot be used.
+#[derive(Debug)]
+pub struct Refused {
+    /// The pipeline's name.
+    pub name: String,
+    /// What is wrong with the file, a line for each mistake.
+    pub error: Error,
+    /// Its keys as written, as far as it could be read.
+    pub raw: BTreeMap<String, String>,
+}
+
 /// Builds the parts of pipelines.
 pub trait Builder: Send + Sync {
     /// What a pipeline is to be read by as things stand: the newest plugins that its file and the rulings admit, those
@@ -82,6 +104,8 @@ struct Entry {
     raw: BTreeMap<String, String>,
     /// Why the pipeline itself (not one of its tasks) is at fault.
     failure: Option<Error>,
+    /// What is wrong with its file, which is not what runs.
+    edit: Option<Error>,
     tasks: Vec<(SharedStatus, Option<Running>)>,
     /// What runs; None where nothing can.
     running: Option<Runs>,
@@ -115,6 +139,8 @@ pub struct PipelineStatus {
     pub plugins: Option<(String, Generation)>,
     /// What became of chains that were to take over, the oldest first.
     pub swaps: Vec<Life>,
+    /// What is wrong with its file now, while it runs as it was.
+    pub edit: Option<String>,
 }
 
 impl Worker {
@@ -154,7 +180,7 @@ impl Worker {
             let news = gazette.map(|g| gazette::spawn(&self.runtime, name.clone(), g, self.notices.clone()));
             Runs { config, line, former: None, swaps, rulings, news }
         });
-        self.lock().insert(name, Entry { raw, failure: None, tasks, running });
+        self.lock().insert(name, Entry { raw, failure: None, edit: None, tasks, running });
     }
 
     /// What is decided about a pipeline's chains, asked for where there is something to choose: a version that was refused
@@ -191,10 +217,91 @@ impl Worker {
         (status, running.ok())
     }
 
-    /// Shows a pipeline that cannot run at all, with the reason. One of that name that runs is left as it is.
-    pub fn refuse(&self, name: String, raw: BTreeMap<String, String>, error: Error) {
-        let entry = Entry { raw, failure: Some(error), tasks: Vec::new(), running: None };
-        self.lock().entry(name).or_insert(entry);
+    /// Shows a pipeline whose file cannot be used: as failed, with the reason. One of that name that runs goes on, and shows
+    /// what is wrong with its file.
+    pub fn refuse(&self, refused: Refused) {
+        let Refused { name, error, raw } = refused;
+        let mut pipelines = self.lock();
+        match pipelines.get_mut(&name) {
+            Some(entry) if entry.running.is_some() => {
+                if entry.edit.as_ref().map(Error::report) != Some(error.report()) {
+                    tracing::error!(pipeline = name, "an edit is refused, what runs goes on: {error}");
+                }
+                entry.edit = Some(error);
+            }
+            _ => {
+                let entry = Entry { raw, failure: Some(error), edit: None, tasks: Vec::new(), running: None };
+                drop(pipelines.insert(name, entry));
+            }
+        }
+        self.metrics.refused_files.set(pipelines.values().filter(|entry| entry.is_refused()).count() as i64);
+    }
+
+    /// Makes the pipelines what their files say. Only what is different is touched: another chain takes over while records
+    /// flow, any other change starts the pipeline's tasks anew.
+    pub fn apply(&self, files: Files) {
+        for name in files.gone {
+            self.remove(&name);
+        }
+        for config in files.pipelines {
+            let known = self.lock().get_mut(&config.name).map(|entry| {
+                entry.edit = None;
+                (entry.raw.clone(), entry.running.is_some())
+            });
+            match known {
+                Some((raw, true)) if raw == config.raw => {}
+                Some((raw, true)) if is_chain_alone(&raw, &config.raw) => self.rechain(config),
+                Some(_) => self.start_again(config),
+                None => {
+                    tracing::info!(pipeline = config.name, "a pipeline is added");
+                    self.start(config);
+                }
+            }
+        }
+        let refused = files.refused.len();
+        files.refused.into_iter().for_each(|refused| self.refuse(refused));
+        if refused == 0 {
+            self.metrics.refused_files.set(0);
+        }
+    }
+
+    /// Ends a pipeline; its position and its state stay.
+    fn remove(&self, name: &str) {
+        let Some(mut entry) = self.lock().remove(name) else { return };
+        tracing::info!(pipeline = name, "a pipeline is removed with its file; its position and state stay");
+        end(entry.tasks.iter_mut().filter_map(|(_, task)| task.take()).collect());
+    }
+
+    /// Starts a pipeline's tasks anew under another configuration.
+    fn start_again(&self, config: Pipeline) {
+        tracing::info!(pipeline = config.name, "a pipeline is started again as its file has changed");
+        let tasks = self.lock().get_mut(&config.name).map(|entry| {
+            entry.running = None;
+            entry.tasks.iter_mut().filter_map(|(_, task)| task.take()).collect::<Vec<_>>()
+        });
+        end(tasks.unwrap_or_default());
+        self.start(config);
+    }
+
+    /// Lets a pipeline go on with another chain. One that keeps state takes over only from one that does.
+    fn rechain(&self, config: Pipeline) {
+        let name = config.name.clone();
+        let rulings = self.lock().get(&name).and_then(|entry| entry.running.as_ref()).map(|runs| runs.rulings.clone());
+        let stateful = |line: Result<Line>| line.and_then(|line| line.nature()).map(|nature| nature.stateful).ok();
+        let after = rulings.map(|rulings| stateful(self.builder.line(&config, &rulings, None)));
+        let before = self.lock().get(&name).and_then(|entry| entry.running.as_ref()).map(|runs| runs.line.clone());
+        if before.map(|line| stateful(Ok(line))) != after {
+            return self.start_again(config);
+        }
+        tracing::info!(pipeline = name, "the chain in a pipeline's file has changed");
+        if let Some(entry) = self.lock().get_mut(&name) {
+            entry.raw.clone_from(&config.raw);
+            if let Some(runs) = &mut entry.running {
+                runs.swaps.follow(config.swap);
+                runs.config = config;
+            }
+        }
+        self.review_one(&name);
     }
 
     /// The names of all pipelines.
@@ -216,6 +323,7 @@ impl Worker {
             tasks: entry.tasks.iter().map(|(status, _)| status.get()).collect(),
             plugins: entry.running.as_ref().map(|runs| (runs.line.name(), runs.line.generation)),
             swaps: entry.running.iter().flat_map(|runs| runs.swaps.lives().cloned()).collect(),
+            edit: entry.edit.as_ref().map(Error::report),
         })
     }
 
@@ -404,6 +512,24 @@ impl Runs {
         };
         self.tell(News::Stands(Box::new(standing)));
     }
+}
+
+impl Entry {
+    fn is_refused(&self) -> bool {
+        self.edit.is_some() || self.failure.is_some()
+    }
+}
+
+/// Whether two configurations differ in nothing but the chain and the way it is swapped.
+fn is_chain_alone(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> bool {
+    const OF_CHAIN: [&str; 6] =
+        ["transforms", "predicates", "key.converter", "value.converter", "plugin.swap.", "swap.probation.ms"];
+    let rest = |raw: &BTreeMap<String, String>| {
+        let mut rest = raw.clone();
+        rest.retain(|key, _| !OF_CHAIN.iter().any(|of_chain| key.starts_with(of_chain)));
+        rest
+    };
+    rest(old) == rest(new)
 }
 
 /// Ends tasks, all at once.

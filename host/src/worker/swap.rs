@@ -110,6 +110,11 @@ impl Swaps {
         Swaps { rules, tasks, phase: Phase::Quiet, next: None, lives: VecDeque::new() }
     }
 
+    /// Goes on by other rules.
+    pub fn follow(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
     /// What became of the candidates, the oldest first.
     pub fn lives(&self) -> impl Iterator<Item = &Life> {
         self.lives.iter()

@@ -32,10 +32,15 @@ pub struct Stage {
 impl Stage {
     /// An empty topic and the table; `more` are further lines of the pipeline file.
     pub async fn set(hint: &str, partitions: i32, seed: u64, more: &str) -> Result<Self> {
+        Self::of_ticks(hint, partitions, Ticks::new(seed), more).await
+    }
+
+    /// The same for these ticks.
+    pub async fn of_ticks(hint: &str, partitions: i32, ticks: Ticks, more: &str) -> Result<Self> {
         let (kafka, db) = (Kafka::from_environment()?, Db::postgres(hint).await?);
         audit::make_table(&db).await?;
         let topic = kafka.topic(hint, partitions).await?;
-        Ok(Self { kafka, db, topic, partitions, ticks: Ticks::new(seed), more: more.to_owned() })
+        Ok(Self { kafka, db, topic, partitions, ticks, more: more.to_owned() })
     }
 
     /// A worker makes weir's schema and claims each partition at its start; then the audit can begin. By a plan that is

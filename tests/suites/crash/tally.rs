@@ -69,7 +69,7 @@ impl Tally {
             )
             .await?;
         for (partition, &end) in (0..).zip(ends) {
-            let mut means = Means::new();
+            let mut means = Means::of(ticks);
             for from in (0..end).step_by(PAGE as usize) {
                 let to = end.min(from + PAGE);
                 let rows = session.query(&sql, &[&partition, &from, &to]).await?;

@@ -12,7 +12,7 @@ use super::super::faults::drawn;
 /// Rows of the moving average.
 pub const WINDOW: usize = 50;
 /// Symbols of each partition.
-pub const SYMBOLS: usize = 250;
+const SYMBOLS: usize = 250;
 const SYMBOLS_FEW: usize = 5;
 /// Records that lie ahead of the worker when it may go on: more than it takes until it is killed.
 const LEAD: i64 = 400_000;
@@ -39,6 +39,11 @@ impl Ticks {
     /// The ticks of this seed.
     pub fn new(seed: u64) -> Self {
         Self { seed, symbols: SYMBOLS }
+    }
+
+    /// The same with so many symbols in each partition.
+    pub fn of_keys(seed: u64, symbols: usize) -> Self {
+        Self { seed, symbols }
     }
 
     /// The same with fewer symbols, whose windows are full sooner.
@@ -80,8 +85,8 @@ pub struct Means {
 
 impl Means {
     /// Before the first tick of a partition.
-    pub fn new() -> Self {
-        Self { windows: vec![([0; WINDOW], 0); SYMBOLS] }
+    pub fn of(ticks: Ticks) -> Self {
+        Self { windows: vec![([0; WINDOW], 0); ticks.symbols] }
     }
 
     /// Takes the next tick; the mean of its symbol's last [`WINDOW`] prices, none before there are so many.
@@ -175,7 +180,7 @@ fn the_means_are_what_fractions_say() -> Result<()> {
     let settings = vec![("window".to_owned(), WINDOW.to_string())];
     let case = Case { settings, rows: (0..TICKS).map(row).collect() };
     let answers = ask(&repository().join("plugins/sma/oracle/oracle.py"), &[case])?;
-    let (mut means, mut full) = (Means::new(), 0);
+    let (mut means, mut full) = (Means::of(ticks), 0);
     for (offset, answer) in (0..TICKS).zip(&answers[0]) {
         let found = means.next(ticks.at(1, offset));
         let Expected::Row { mean, .. } = answer else { anyhow::bail!("every tick has a row") };
