@@ -30,6 +30,8 @@ pub enum Kind {
     PluginLimit,
     /// A guest that reported a failure of its own.
     PluginFailure,
+    /// A guest that rejects one row after the other.
+    PluginRejects,
     /// A record whose bytes the converter cannot read.
     RecordMalformed,
     /// A record that a transform or the binding to the table cannot take.
@@ -116,6 +118,7 @@ impl Kind {
             | Kind::PluginDeadline
             | Kind::PluginLimit
             | Kind::PluginFailure
+            | Kind::PluginRejects
             | Kind::Secret
             | Kind::BrokerDenied
             | Kind::TopicRecreated
@@ -150,6 +153,7 @@ impl Kind {
             Kind::PluginDeadline => "Report it to the plugin's author, or give each call more time.",
             Kind::PluginLimit => "Raise the limit that is named, or give the plugin less to do.",
             Kind::PluginFailure => "Read the plugin's message; its settings or its input are at fault.",
+            Kind::PluginRejects => "Read why it rejects them: its settings or its topic are wrong, or it is.",
             Kind::RecordMalformed | Kind::RecordRejected => {
                 "Mend the producer, or set `errors.tolerance: all` to skip and record such records."
             }
