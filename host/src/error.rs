@@ -32,6 +32,8 @@ pub enum Kind {
     PluginFailure,
     /// A chain that may not take over from the one that speaks.
     SwapRefused,
+    /// A guest that rejects one row after the other.
+    PluginRejects,
     /// A record whose bytes the converter cannot read.
     RecordMalformed,
     /// A record that a transform or the binding to the table cannot take.
@@ -119,6 +121,7 @@ impl Kind {
             | Kind::PluginLimit
             | Kind::PluginFailure
             | Kind::SwapRefused
+            | Kind::PluginRejects
             | Kind::Secret
             | Kind::BrokerDenied
             | Kind::TopicRecreated
@@ -156,6 +159,7 @@ impl Kind {
             Kind::SwapRefused => {
                 "What ran goes on; put a mended version in, or let this one in by `weir plugin approve`."
             }
+            Kind::PluginRejects => "Read why it rejects them: its settings or its topic are wrong, or it is.",
             Kind::RecordMalformed | Kind::RecordRejected => {
                 "Mend the producer, or set `errors.tolerance: all` to skip and record such records."
             }

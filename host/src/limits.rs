@@ -48,8 +48,11 @@ pub const CHECKPOINT_PIECES_MAX: usize = 2;
 pub const CHECKPOINT_CHUNK_BYTES: usize = 4 << 20;
 /// Bytes of state that one chain hands to another at a time, between two batches.
 pub const SWAP_PIECE_BYTES: u32 = 256 << 10;
+/// News about the swaps of a pipeline that may wait for a database which does not answer; what comes then is not told.
+pub const SWAP_NEWS_MAX: usize = 1_024;
 /// Bytes of records that may wait for a chain that is given its state: beyond, the lane waits as well.
 pub const SWAP_BACKLOG_BYTES_MAX: usize = 32 << 20;
+// What follows up to the metrics holds where a pipeline's `plugin.limits.*` say nothing else.
 /// Time of one guest call: describe, configure, process, advance.
 pub const GUEST_CALL_MAX: Duration = Duration::from_secs(2);
 /// Resolution of the guest deadline.
@@ -62,10 +65,14 @@ pub const GUEST_TABLE_ELEMENTS_MAX: usize = 100_000;
 pub const GUEST_OUTPUT_ROWS_MAX: usize = 1 << 20;
 /// Bytes that one guest call may hand to the host.
 pub const GUEST_OUTPUT_BYTES_MAX: usize = 64 << 20;
-/// Log lines of one guest per second, and bytes of one line.
+/// Log lines of one guest per second.
 pub const GUEST_LOG_LINES_PER_SECOND: u32 = 100;
 /// Bytes of one log line or error message of a guest; the rest is cut.
 pub const GUEST_MESSAGE_BYTES_MAX: usize = 1_024;
+/// Rows that one guest may reject one after the other before its task fails.
+pub const GUEST_REJECTED_ROWS_MAX: u64 = 10_000;
+/// Calls in a row by which a guest may say that more entries of a checkpoint follow, and hand out none.
+pub const GUEST_EMPTY_PIECES_MAX: u32 = 1_000;
 /// Metrics that one guest may declare.
 pub const GUEST_METRICS_MAX: usize = 32;
 /// Time between the two looks by which a plugin file is seen to be no longer written to.
@@ -78,6 +85,8 @@ pub const WATCH_QUIET: Duration = Duration::from_millis(200);
 pub const WATCH_STORM_MAX: Duration = Duration::from_secs(2);
 /// Time between looks at a watched directory without any event: network mounts tell none.
 pub const WATCH_RESCAN_INTERVAL: Duration = Duration::from_secs(30);
+/// Metrics that all the guests of one stage may declare, one after the other.
+pub const STAGE_METRICS_MAX: usize = 1_000;
 /// Size of a component file.
 pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
 /// Time and memory for compiling one component, in a child process.

@@ -13,7 +13,7 @@ use weir_tests::kafka::{Kafka, Producer, Record};
 use weir_tests::worker::{Plan, Worker};
 
 /// The YAML of a pipeline from `topic` into `table` of `db`, unless `more` names another database.
-fn pipeline(name: &str, topic: &str, db: &Db, table: &str, more: &str) -> String {
+pub fn pipeline(name: &str, topic: &str, db: &Db, table: &str, more: &str) -> String {
     let key = "connection.url";
     let url = if more.contains(key) { String::new() } else { format!("{key}: {}\n", db.url()) };
     format!(
@@ -24,10 +24,10 @@ fn pipeline(name: &str, topic: &str, db: &Db, table: &str, more: &str) -> String
 }
 
 /// Servers of a test, and a pipeline on them with which nothing is wrong.
-struct Bed {
-    kafka: Kafka,
-    db: Db,
-    producer: Producer,
+pub struct Bed {
+    pub kafka: Kafka,
+    pub db: Db,
+    pub producer: Producer,
     /// The name of the pipeline that must keep running, its own in each test: so is its consumer group.
     healthy: String,
     healthy_topic: String,
@@ -35,7 +35,7 @@ struct Bed {
 }
 
 impl Bed {
-    async fn start(hint: &str) -> Result<Self> {
+    pub async fn start(hint: &str) -> Result<Self> {
         let (kafka, db) = (Kafka::from_environment()?, Db::postgres(hint).await?);
         let (producer, healthy_topic) = (kafka.producer()?, kafka.topic("healthy", 1).await?);
         db.batch_execute("CREATE TABLE healthy (beat int8)").await?;
@@ -43,13 +43,13 @@ impl Bed {
     }
 
     /// A worker to start that has the healthy pipeline.
-    fn plan(&self) -> Result<Plan> {
+    pub fn plan(&self) -> Result<Plan> {
         let yaml = pipeline(&self.healthy, &self.healthy_topic, &self.db, "healthy", "");
         Plan::run(self.kafka.brokers())?.pipeline(&self.healthy, &yaml)
     }
 
     /// One more record for the healthy pipeline arrives in its table.
-    async fn beat(&mut self, worker: &Worker, after: &str) -> Result<()> {
+    pub async fn beat(&mut self, worker: &Worker, after: &str) -> Result<()> {
         self.beats += 1;
         let beats = self.beats;
         self.producer.send(&self.healthy_topic, &Record::new(&format!("{{\"beat\":{beats}}}")))?;
@@ -64,7 +64,7 @@ impl Bed {
 }
 
 /// A text of the status: that of the first task, else that of the pipeline itself.
-fn told<'a>(status: &'a Value, what: &str) -> Option<&'a str> {
+pub fn told<'a>(status: &'a Value, what: &str) -> Option<&'a str> {
     let task = status.get("tasks").and_then(|tasks| tasks.get(0));
     let place = task.or_else(|| status.get("connector"))?;
     place.get(what)?.as_str()

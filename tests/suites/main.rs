@@ -16,6 +16,7 @@ mod errors;
 mod examples;
 mod faults;
 mod laws;
+mod misbehave;
 mod plugin_metrics;
 mod rig;
 mod roundtrip;

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::Problem;
 use crate::config::keys::worker::PLUGIN_PATH;
 use crate::config::pipeline::{Pipeline, Transform as TransformConfig};
 use crate::config::worker::Worker as Settings;
 use crate::error::{Error, Kind, Result};
-use crate::guest::{Catalog, Change, Compiler, Engine, Guest, Plugin, Setup};
+use crate::guest::{Catalog, Change, CompileBounds, Compiler, Engine, Guest, Plugin, Setup};
 use crate::metrics::Meters;
 use crate::transform::plugin::PluginTransform;
 use crate::transform::{Chain, Transform, timestamp_converter};
@@ -20,7 +21,9 @@ pub fn catalog(settings: &Settings, compiler: Option<PathBuf>) -> Result<Catalog
     if cache.is_none() {
         tracing::info!("plugins are compiled at every start: without a state directory there is no cache");
     }
+    let (time_max, memory_bytes_max) = (Duration::from_millis(settings.compile_ms), settings.compile_bytes);
     let compiler = Compiler::new(Engine::new()?, compiler, cache.as_deref());
+    let compiler = compiler.within(CompileBounds { time_max, memory_bytes_max });
     let catalog = Catalog::scan(compiler, &directories(&settings.plugins));
     Change { found: catalog.plugins(), refused: catalog.refused(), ..Change::default() }.tell();
     Ok(match &settings.state {
@@ -82,7 +85,7 @@ pub(super) fn stage_maker(
 
 fn setup(plugin: &Plugin, stage: &TransformConfig) -> Setup {
     let (alias, settings) = (stage.alias.clone(), stage.settings.clone());
-    Setup { alias, settings, limits: plugin.limits(), meters: Arc::default() }
+    Setup { alias, settings, limits: plugin.limits_under(&stage.limits), meters: Arc::default() }
 }
 
 /// Whether a pipeline's chains keep state.

@@ -27,6 +27,7 @@ use crate::error::{Error, Kind, Result};
 use crate::kafka::admin;
 use crate::kafka::mock::EmbeddedBroker;
 use crate::kafka::producer::Producer;
+use crate::limits::{COMPILE_MAX, COMPILE_MEMORY_BYTES_MAX};
 use crate::sink::timescale::read;
 use crate::task::status::State;
 
@@ -207,6 +208,8 @@ impl Stage {
             rest: "127.0.0.1:0".to_owned(),
             metrics: None,
             memory_bytes: 1 << 30,
+            compile_ms: u64::try_from(COMPILE_MAX.as_millis()).unwrap_or(u64::MAX),
+            compile_bytes: COMPILE_MEMORY_BYTES_MAX,
             id: None,
         }
     }

@@ -1,16 +1,20 @@
 //! `weir plugin`: building plugins and looking at them.
 
 mod build;
+mod diff;
 mod inspect;
+mod ls;
 mod swaps;
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use crate::guest;
+use crate::config::keys::worker::PLUGIN_PATH;
+use crate::guest::{self, CompileBounds, Compiler, Engine};
 
 /// `weir plugin …`
 #[derive(Debug, Args)]
@@ -33,6 +37,10 @@ enum Verb {
     Rollback(swaps::ChosenArgs),
     /// Hold a stage to a version range, whatever is put into the directory
     Pin(swaps::PinArgs),
+    /// List what the plugin directories hold: the plugins, and the files that are refused with the reason.
+    Ls(LsArgs),
+    /// Show what changes where one plugin takes the place of another, and whether it takes over its state.
+    Diff(DiffArgs),
 }
 
 #[derive(Debug, Args)]
@@ -50,10 +58,32 @@ struct InspectArgs {
     file: PathBuf,
 }
 
+#[derive(Debug, Args)]
+struct LsArgs {
+    /// Directories of plugins (.wasm), separated by commas [default: plugins]
+    #[arg(long, value_name = "DIR,…", env = "WEIR_PLUGINS", value_delimiter = ',')]
+    plugins: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct DiffArgs {
+    /// The .wasm file of the plugin that is there.
+    old: PathBuf,
+    /// The .wasm file of the one that would take its place.
+    new: PathBuf,
+}
+
 /// `weir compile-component`: compiles a component from standard input to machine code on standard output, for
 /// the worker that starts it. Wire it hidden, and before anything that reads configuration.
 #[derive(Debug, Args)]
-pub struct CompileArgs {}
+pub struct CompileArgs {
+    /// Time that it may take, in milliseconds.
+    #[arg(long)]
+    time_ms: u64,
+    /// Address space that it may take, in bytes.
+    #[arg(long)]
+    memory_bytes: u64,
+}
 
 impl PluginArgs {
     /// Carries out the verb; what it found goes to standard output.
@@ -66,14 +96,28 @@ impl PluginArgs {
             Verb::Approve(args) => swaps::approve(args, &mut out),
             Verb::Rollback(args) => swaps::rollback(args, &mut out),
             Verb::Pin(args) => swaps::pin(args, &mut out),
+            Verb::Ls(args) => ls::run(&args.directories(), compiler()?, &mut out),
+            Verb::Diff(args) => diff::run(&args.old, &args.new, &compiler()?, &mut out),
         }
+    }
+}
+
+/// Compiles in a child process, as a worker does: what is looked at need not be trusted.
+fn compiler() -> Result<Compiler> {
+    Ok(Compiler::new(Engine::new()?, std::env::current_exe().ok(), None))
+}
+
+impl LsArgs {
+    fn directories(self) -> Vec<PathBuf> {
+        if self.plugins.is_empty() { vec![PLUGIN_PATH.default_text().into()] } else { self.plugins }
     }
 }
 
 impl CompileArgs {
     /// Compiles.
     pub fn run(self) -> Result<()> {
-        guest::compile_stdin().map_err(Into::into)
+        let (time_max, memory_bytes_max) = (Duration::from_millis(self.time_ms), self.memory_bytes);
+        guest::compile_stdin(&CompileBounds { time_max, memory_bytes_max }).map_err(Into::into)
     }
 }
 

@@ -12,6 +12,7 @@ use arrow_array::{BinaryArray, Float64Array, StringArray, TimestampMicrosecondAr
 use proptest::prelude::*;
 
 use super::*;
+use crate::guest::fixture::{Scratch, Spec, description};
 use crate::guest::{Compiler, Engine, Guest, Limits, Plugin, RowOrigin, Setup};
 use crate::metrics::Meters;
 use crate::record::origin::{OwnedPayloads, OwnedRecord};
@@ -79,6 +80,124 @@ fn inspect_shows_who_a_plugin_is_and_what_it_takes() {
         assert!(shown.lines().any(|shown| shown == line), "no line {line:?} in\n{shown}");
     }
     assert!(shown.contains(&format!("sha256     {}", sma().plugin.digest())));
+}
+
+/// A component of this description, put into a directory under this name.
+fn placed(directory: &Path, file: &str, description: String, pages: u32) -> PathBuf {
+    let path = directory.join(file);
+    std::fs::write(&path, Spec { description, pages, ..Spec::default() }.component()).unwrap();
+    path
+}
+
+/// A compiler without a child: this process is no weir.
+fn fixture_compiler() -> Compiler {
+    crate::guest::fixture::compiler().clone()
+}
+
+/// What a verb wrote, as lines.
+fn lines(written: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Vec<String> {
+    let mut shown = Vec::new();
+    written(&mut shown).unwrap();
+    String::from_utf8(shown).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn ls_shows_what_the_directories_hold_and_what_is_refused() {
+    let scratch = Scratch::new("ls");
+    let at = scratch.path();
+    std::fs::copy(&sma().file, at.join("z.wasm")).unwrap();
+    let old = placed(at, "old.wasm", description("avg", "1.10.0"), 4);
+    let new = placed(at, "new.wasm", description("avg", "1.10.0"), 9);
+    placed(at, "older.wasm", description("avg", "1.9.0"), 4);
+    for (file, seconds) in [(&old, 1), (&new, 2)] {
+        let time = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        std::fs::File::options().write(true).open(file).unwrap().set_modified(time).unwrap();
+    }
+    std::fs::write(at.join("bad.wasm"), b"not wasm").unwrap();
+    let shown = lines(|out| ls::run(&[at.to_owned()], fixture_compiler(), out));
+    let words = |line: &String| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(&shown[0]), ["ID", "VERSION", "DIGEST", "STATE", "INTERFACE", "SIZE", "FILE"]);
+    let ids: Vec<String> = shown[1..5].iter().map(|line| words(line)[..2].join(" ")).collect();
+    assert_eq!(ids, ["avg 1.9.0", "avg 1.10.0", "avg 1.10.0", "sma 1.0.0"]);
+    assert!(shown[2].ends_with(&format!("{} (replaced by the next)", old.display())), "{}", shown[2]);
+    assert!(shown[3].ends_with(&new.display().to_string()), "{}", shown[3]);
+    let sma = [sma().plugin.digest().short(), "version 1  0.1.0".to_owned(), "KiB".to_owned()];
+    assert!(sma.iter().all(|part| shown[4].contains(part)), "{}", shown[4]);
+    assert!(shown[5].starts_with("refused: ") && shown[5].contains("bad.wasm is not WebAssembly"), "{}", shown[5]);
+    assert_eq!(shown.len(), 6);
+    let empty = Scratch::new("ls");
+    let shown = lines(|out| ls::run(&[empty.path().to_owned()], fixture_compiler(), out));
+    assert_eq!(shown, [format!("no plugin in {}", empty.path().display())]);
+}
+
+/// A description with these settings and this state, as JSON.
+fn described(version: &str, settings: &str, memory: &str) -> String {
+    format!(
+        r#"{{"id":"avg","version":"{version}","doc":"d","settings":[{settings}],"state":null,
+        "limits":{{"memory_bytes":{memory},"call_ms":null}}}}"#
+    )
+}
+
+fn setting(name: &str, default: &str, takes: &str) -> String {
+    format!(
+        r#"{{"name":"{name}","type":"INT","required":false,"default_value":{default},"importance":"HIGH",
+        "documentation":"What it does.","group":null,"width":"SHORT","display_name":"{name}","dependents":[],"order":1,
+        "validator":{takes}}}"#
+    )
+}
+
+#[test]
+fn diff_shows_identity_limits_and_settings() {
+    let scratch = Scratch::new("diff");
+    let before = [setting("window", "\"5\"", "null"), setting("gone", "null", "null"), setting("same", "null", "null")];
+    let after =
+        [setting("window", "\"7\"", "\"1 to 9\""), setting("same", "null", "null"), setting("more", "\"1\"", "null")];
+    let old = placed(scratch.path(), "old.wasm", described("1.0.0", &before.join(","), "null"), 4);
+    let new = placed(scratch.path(), "new.wasm", described("1.1.0", &after.join(","), "2097152"), 4);
+    let shown = lines(|out| diff::run(&old, &new, &fixture_compiler(), out));
+    let digests = [&old, &new].map(|file| crate::guest::Digest::of(&std::fs::read(file).unwrap()).to_string());
+    let sizes = [&old, &new].map(|file| crate::command::display::size(std::fs::read(file).unwrap().len()));
+    let size = if sizes[0] == sizes[1] { format!("{} (the same)", sizes[0]) } else { sizes.join(" -> ") };
+    let expected = [
+        "plugin     avg 1.0.0 -> avg 1.1.0".to_owned(),
+        format!("sha256     {}", digests.join(" -> ")),
+        format!("size       {size}"),
+        "interface  0.1.0 (the same)".to_owned(),
+        "state      none (the same)".to_owned(),
+        "limits     none -> memory 2.0 MiB".to_owned(),
+        "imports    the same".to_owned(),
+        "settings".to_owned(),
+        "  ~ window  int, default 5 -> int, default 7; takes any value -> 1 to 9".to_owned(),
+        "  + more  int, default 1".to_owned(),
+        "  - gone  int, optional".to_owned(),
+        "takeover   neither keeps state".to_owned(),
+    ];
+    assert_eq!(shown.iter().map(|line| line.trim_end()).collect::<Vec<_>>(), expected);
+    let same = lines(|out| diff::run(&old, &old, &fixture_compiler(), out));
+    assert_eq!(same, [format!("the same plugin: avg 1.0.0, sha256 {}", digests[0])]);
+}
+
+#[test]
+fn diff_tells_whether_state_is_taken_over() {
+    let manifest = |id: &str, state: &str| {
+        let text = format!(
+            r#"{{"id":"{id}","version":"1.0.0","doc":"","settings":[],"state":{state},"limits":{{"memory_bytes":null,"call_ms":null}}}}"#
+        );
+        crate::guest::Manifest::parse(&text).unwrap()
+    };
+    let state = |version: u32, converts: &[u32]| format!(r#"{{"version":{version},"converts":{converts:?}}}"#);
+    let cases = [
+        ("b", "null".to_owned(), "b is another plugin: it takes no state of a"),
+        ("a", "null".to_owned(), "the new one keeps no state: the old one's is dropped"),
+        ("a", state(2, &[]), "state of version 2 is taken as it is"),
+        ("a", state(3, &[1, 2]), "state of version 2 is converted to 3"),
+        ("a", state(3, &[1]), "state of version 2 is refused: the new one reads 3 and is rebuilt from the log"),
+    ];
+    for (id, new, expected) in cases {
+        assert_eq!(diff::takeover(&manifest("a", &state(2, &[])), &manifest(id, &new)), expected);
+    }
+    let from_none = diff::takeover(&manifest("a", "null"), &manifest("a", &state(1, &[])));
+    assert_eq!(from_none, "the old one kept no state: the new one's begins empty and is rebuilt from the log");
 }
 
 #[test]

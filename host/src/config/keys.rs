@@ -5,6 +5,7 @@
 
 mod framework;
 mod kafka;
+mod plugins;
 mod sinks;
 pub mod worker;
 
@@ -17,6 +18,10 @@ pub use framework::{
 pub use kafka::{
     AUTO_OFFSET_RESET, BOOTSTRAP_SERVERS, CONSUMER_OVERRIDE, GROUP_ID, ISOLATION_LEVEL, OVERRIDE_PREFIX,
     PARTITIONS_ADDED, TOPICS,
+};
+pub use plugins::{
+    LIMIT_CALL_MS, LIMIT_LOG_LINE_BYTES, LIMIT_LOG_LINES, LIMIT_MEMORY, LIMIT_METRICS, LIMIT_OUTPUT_BYTES,
+    LIMIT_OUTPUT_ROWS, LIMIT_REJECTED_ROWS, LIMIT_TABLE_ELEMENTS,
 };
 pub use sinks::{
     AUTO_CREATE, CHUNK_INTERVAL, CONNECTION_PASSWORD, CONNECTION_URL, CONNECTION_USER, FIELDS, FIELDS_MISSING,
@@ -191,7 +196,7 @@ pub fn items(value: &str) -> impl Iterator<Item = &str> {
 
 /// Every option of a pipeline, in the order in which they are shown.
 pub fn pipeline() -> impl Iterator<Item = &'static Key> {
-    framework::KEYS.iter().chain(kafka::KEYS).chain(sinks::KEYS).copied()
+    framework::KEYS.iter().chain(plugins::KEYS).chain(kafka::KEYS).chain(sinks::KEYS).copied()
 }
 
 /// The option that a name means: the row of that name, else the first pattern that fits.

@@ -16,6 +16,7 @@ pub mod worker;
 pub mod yaml;
 
 mod consumer;
+mod limits;
 mod properties;
 mod timescale;
 mod transforms;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use super::limits::PluginLimits;
 use super::secret::Secret;
 use crate::record::{Field, Lane};
 
@@ -92,15 +93,17 @@ pub struct Transform {
     pub plugin_version: Option<String>,
     /// Its settings without the `transforms.ALIAS.` prefix, sorted by key.
     pub settings: Vec<(String, String)>,
+    /// The bounds of its guests.
+    pub limits: PluginLimits,
 }
 
 impl fmt::Debug for Transform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let keys: Vec<&str> = self.settings.iter().map(|(key, _)| key.as_str()).collect();
-        let Transform { alias, class, plugin_version, settings: _ } = self;
+        let Transform { alias, class, plugin_version, limits, settings: _ } = self;
         let mut shown = f.debug_struct("Transform");
         shown.field("alias", alias).field("class", class).field("plugin_version", plugin_version);
-        shown.field("settings", &keys).finish()
+        shown.field("settings", &keys).field("limits", limits).finish()
     }
 }
 

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::keys::{TRANSFORM_TYPE, TRANSFORMS, nearest};
+use super::keys::{Key, TRANSFORM_TYPE, TRANSFORMS, nearest};
+use super::limits::PluginLimits;
 use super::pipeline::Transform;
 use super::problem::shown;
 use super::reference;
@@ -19,6 +20,7 @@ pub(super) fn read(values: &mut Values<'_, '_>) -> Vec<Transform> {
         values.problem(TRANSFORMS.name, message, "write them, since they are parts of other keys");
         return Vec::new();
     }
+    let limits = limits(values);
     let aliases = aliases(values);
     let mut settings: BTreeMap<&str, Vec<(String, String)>> = BTreeMap::new();
     let mut undeclared = BTreeSet::new();
@@ -36,7 +38,14 @@ pub(super) fn read(values: &mut Values<'_, '_>) -> Vec<Transform> {
             refuse_undeclared(values, &key, alias, &aliases);
         }
     }
-    aliases.iter().filter_map(|alias| one(values, alias, settings.remove(alias.as_str()))).collect()
+    aliases.iter().filter_map(|alias| one(values, alias, settings.remove(alias.as_str()), limits)).collect()
+}
+
+/// What holds for every stage that says nothing else.
+fn limits(values: &mut Values<'_, '_>) -> PluginLimits {
+    let written = |key: &'static Key| if values.is_given(key.name) { values.optional(key) } else { None };
+    // What they give is checked already.
+    PluginLimits::default().with(written, |_, _| {})
 }
 
 /// The aliases in order, each once.
@@ -62,7 +71,12 @@ fn refuse_undeclared(values: &mut Values<'_, '_>, key: &str, alias: &str, aliase
 }
 
 /// One transformation, from its settings.
-fn one(values: &mut Values<'_, '_>, alias: &str, settings: Option<Vec<(String, String)>>) -> Option<Transform> {
+fn one(
+    values: &mut Values<'_, '_>,
+    alias: &str,
+    settings: Option<Vec<(String, String)>>,
+    limits: PluginLimits,
+) -> Option<Transform> {
     let Some(mut settings) = settings else {
         let prefix = format!("{PREFIX}{alias}.");
         if values.names().iter().any(|name| name.starts_with(&prefix)) {
@@ -78,12 +92,17 @@ fn one(values: &mut Values<'_, '_>, alias: &str, settings: Option<Vec<(String, S
         Some(settings.remove(at).1.trim().to_owned())
     };
     let (class, version) = (take("type"), take("plugin.version"));
+    let mut wrong = Vec::new();
+    let limits = limits.with(|key| take(key.name), |key, message| wrong.push((key, message)));
+    for (key, message) in wrong {
+        values.problem(&format!("{PREFIX}{alias}.{}", key.name), message, key.hint());
+    }
     let key = format!("{PREFIX}{alias}.type");
     match class {
         Some(class) if !class.is_empty() => {
             settings.sort();
             let plugin_version = version.filter(|version| !version.is_empty() && version != "latest");
-            Some(Transform { alias: alias.to_owned(), class, plugin_version, settings })
+            Some(Transform { alias: alias.to_owned(), class, plugin_version, settings, limits })
         }
         Some(_) => {
             values.problem(&key, "is blank", format!("for example `{key}: {}`", TRANSFORM_TYPE.example));

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::super::pipeline::{OffsetReset, Sink, Timescale};
+use super::super::pipeline::{OffsetReset, PluginLimits, Sink, Timescale};
 use super::super::secret::Secret;
 use super::super::testing::Table;
 use super::super::yaml;
@@ -131,6 +131,7 @@ transforms:
     let overrides: Vec<_> = pipeline.consumer_overrides.iter().map(|(k, v)| format!("{k}={v}")).collect();
     assert_eq!(overrides, ["fetch.wait.max.ms=50", "max.partition.fetch.bytes=1048576"]);
     let transform = |alias: &str, class: &str, version: Option<&str>, settings: &[(&str, &str)]| Transform {
+        limits: PluginLimits::default(),
         alias: alias.into(),
         class: class.into(),
         plugin_version: version.map(str::to_owned),

@@ -72,6 +72,10 @@ pub struct Worker {
     pub metrics: Option<String>,
     /// The memory budget.
     pub memory_bytes: u64,
+    /// Milliseconds for compiling one plugin.
+    pub compile_ms: u64,
+    /// Address space for compiling one plugin, in bytes.
+    pub compile_bytes: u64,
     /// The worker's id; None = the one in the state directory, else a new one.
     pub id: Option<String>,
 }
@@ -110,6 +114,9 @@ impl WorkerArgs {
             rest: without_scheme(&or_default(self.rest.or(file.rest), &rows::LISTENERS)).to_owned(),
             metrics: self.metrics.or(file.metrics),
             memory_bytes: quantity::bytes(&memory).unwrap_or(rows::MEMORY_BYTES_MIN),
+            compile_ms: or_default(file.compile_ms, &rows::COMPILE_MS).parse().unwrap_or_default(),
+            compile_bytes: quantity::bytes(&or_default(file.compile_memory, &rows::COMPILE_MEMORY))
+                .unwrap_or(rows::COMPILE_BYTES_MIN),
             id: self.worker_id.or(file.id),
         })
     }
@@ -130,6 +137,8 @@ struct File {
     rest: Option<String>,
     metrics: Option<String>,
     memory: Option<String>,
+    compile_ms: Option<String>,
+    compile_memory: Option<String>,
     id: Option<String>,
 }
 
@@ -152,6 +161,8 @@ fn read(path: &Path, text: &str, sources: &dyn Sources) -> Result<File> {
         rest: written(&rows::LISTENERS),
         metrics: written(&rows::METRICS),
         memory: written(&rows::MEMORY),
+        compile_ms: written(&rows::COMPILE_MS),
+        compile_memory: written(&rows::COMPILE_MEMORY),
         id: written(&rows::WORKER_ID),
     };
     let mut problems: Vec<Problem> = values.into_problems();

@@ -35,6 +35,8 @@ fn has_defaults() {
         rest: "127.0.0.1:8083".into(),
         metrics: None,
         memory_bytes: 512 << 20,
+        compile_ms: 120_000,
+        compile_bytes: 4 << 30,
         id: None,
     };
     assert_eq!(worker, expected);
@@ -50,6 +52,8 @@ state: /var/lib/weir
 listeners: http://0.0.0.0:8080
 metrics: 0.0.0.0:9404
 memory: 1G
+plugin.compile.ms: 5000
+plugin.compile.memory: 512M
 worker.id: w-1
 ";
     let from_file = Worker {
@@ -60,6 +64,8 @@ worker.id: w-1
         rest: "0.0.0.0:8080".into(),
         metrics: Some("0.0.0.0:9404".into()),
         memory_bytes: 1 << 30,
+        compile_ms: 5_000,
+        compile_bytes: 512 << 20,
         id: Some("w-1".into()),
     };
     assert_eq!(worker(&[], file).unwrap(), from_file);
@@ -81,6 +87,8 @@ worker.id: w-1
         rest: "h:0".into(),
         metrics: Some("h:1".into()),
         memory_bytes: 256 << 20,
+        compile_ms: 5_000,
+        compile_bytes: 512 << 20,
         id: Some("w-2".into()),
     };
     assert_eq!(worker(&flags, file).unwrap(), from_flags);

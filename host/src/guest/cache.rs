@@ -10,13 +10,12 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 
-use super::compile::{self, ChildError};
+use super::compile::{self, ChildError, CompileBounds};
 use super::engine::Engine;
 use super::load::{Digest, Source};
 use super::precompiled::{self, Precompiled};
 use super::whole;
 use crate::error::{Error, Kind, Result};
-use crate::limits;
 
 /// The first bytes of a file; the digest of the code and the code follow.
 const MAGIC: &[u8] = b"weir code 1\n";
@@ -26,6 +25,7 @@ const MAGIC: &[u8] = b"weir code 1\n";
 pub struct Compiler {
     engine: Engine,
     program: Option<PathBuf>,
+    bounds: CompileBounds,
     cache: Option<Cache>,
 }
 
@@ -45,7 +45,13 @@ impl Compiler {
                 None
             }
         };
-        Compiler { engine, program, cache }
+        Compiler { engine, program, bounds: CompileBounds::default(), cache }
+    }
+
+    /// The same with other bounds for its child.
+    #[must_use]
+    pub fn within(self, bounds: CompileBounds) -> Compiler {
+        Compiler { bounds, ..self }
     }
 
     /// The engine that it compiles for.
@@ -75,7 +81,7 @@ impl Compiler {
     fn compile(&self, source: &Source) -> Result<Precompiled> {
         let failed = |kind, what: String| Error::new(kind, format!("{} {what}", source.file.display()));
         if let Some(program) = &self.program {
-            match compile::in_child(program, &source.bytes, limits::COMPILE_MAX) {
+            match compile::in_child(program, &source.bytes, &self.bounds) {
                 Ok(code) => return Ok(code),
                 Err(ChildError::Failed(kind, what)) => return Err(failed(kind, what)),
                 Err(ChildError::NotStarted(error)) => {

@@ -123,7 +123,7 @@ fn a_child_hands_over_the_code() {
     let code = precompiled::compile(&engine(), &source().bytes).unwrap();
     fs::write(scratch.path().join("code"), code.bytes()).unwrap();
     let script =
-        format!("[ \"$*\" = compile-component ] && cat >/dev/null && cat {}", scratch.path().join("code").display());
+        format!("[ \"$1\" = compile-component ] && cat >/dev/null && cat {}", scratch.path().join("code").display());
     let compiler = Compiler::new(engine(), Some(program(&scratch, &script)), None);
     compiler.component(&source()).unwrap();
 }
@@ -147,7 +147,8 @@ fn a_child_that_fails_tells_why() {
         (
             "kill -ABRT $$",
             Kind::PluginLimit,
-            "x.wasm cannot be compiled within 120 s of processor time and 4096 MiB of memory: it gave no reason",
+            "x.wasm cannot be compiled within 120 s of processor time and 4096 MiB of memory (plugin.compile.ms, \
+             plugin.compile.memory): it gave no reason",
         ),
     ] {
         let compiler = Compiler::new(engine(), Some(program(&scratch, script)), None);
@@ -160,8 +161,9 @@ fn a_child_that_fails_tells_why() {
 fn a_child_that_does_not_end_is_killed() {
     let scratch = Scratch::new("child");
     let endless = program(&scratch, "exec tail -f /dev/null");
-    let killed = compile::in_child(&endless, b"component", Duration::from_millis(50));
+    let bounds = CompileBounds { time_max: Duration::from_millis(50), ..CompileBounds::default() };
+    let killed = compile::in_child(&endless, b"component", &bounds);
     assert!(
-        matches!(killed, Err(ChildError::Failed(Kind::PluginLimit, what)) if what == "could not be compiled within 50ms")
+        matches!(killed, Err(ChildError::Failed(Kind::PluginLimit, what)) if what == "could not be compiled within 50ms (plugin.compile.ms)")
     );
 }

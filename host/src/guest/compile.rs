@@ -22,6 +22,28 @@ const CODE_BYTES_MAX: u64 = 1 << 30;
 /// Bytes that are read of what a child says about its failure.
 const REASON_BYTES_MAX: u64 = 4 << 10;
 
+/// What compiling one component may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompileBounds {
+    /// Processor time, and time at all.
+    pub time_max: Duration,
+    /// Address space of the child, in bytes.
+    pub memory_bytes_max: u64,
+}
+
+impl Default for CompileBounds {
+    fn default() -> Self {
+        CompileBounds { time_max: limits::COMPILE_MAX, memory_bytes_max: limits::COMPILE_MEMORY_BYTES_MAX }
+    }
+}
+
+impl CompileBounds {
+    /// Processor time in whole seconds, which is what the system counts in.
+    fn cpu_s(&self) -> u64 {
+        self.time_max.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX)
+    }
+}
+
 /// Why a child did not compile.
 #[derive(Debug)]
 pub(super) enum ChildError {
@@ -32,10 +54,9 @@ pub(super) enum ChildError {
 }
 
 /// The child's side: bounds itself, then compiles standard input to standard output.
-pub fn compile_stdin() -> Result<()> {
+pub fn compile_stdin(bounds: &CompileBounds) -> Result<()> {
     let failed = |what: &'static str| move |e: std::io::Error| Error::caused(Kind::PluginInvalid, what, e);
-    let cpu_s = limits::COMPILE_MAX.as_secs();
-    precompiled::bound_process(limits::COMPILE_MEMORY_BYTES_MAX, cpu_s).map_err(failed("bound the compiler"))?;
+    precompiled::bound_process(bounds.memory_bytes_max, bounds.cpu_s()).map_err(failed("bound the compiler"))?;
     let mut component = Vec::new();
     let input = std::io::stdin().lock().take(limits::COMPONENT_BYTES_MAX as u64);
     { input }.read_to_end(&mut component).map_err(failed("read the component"))?;
@@ -44,11 +65,14 @@ pub fn compile_stdin() -> Result<()> {
     output.write_all(code.bytes()).and_then(|()| output.flush()).map_err(failed("hand over the machine code"))
 }
 
-/// The parent's side: `program` is a weir. Takes at most `time_max`.
-pub(super) fn in_child(program: &Path, component: &[u8], time_max: Duration) -> Result<Precompiled, ChildError> {
+/// The parent's side: `program` is a weir.
+pub(super) fn in_child(program: &Path, component: &[u8], bounds: &CompileBounds) -> Result<Precompiled, ChildError> {
+    let time_max = bounds.time_max;
     // Without the environment: a compiler needs no secrets.
     let child = Command::new(program)
         .arg(COMPILE_VERB)
+        .args(["--time-ms", &time_max.as_millis().to_string()])
+        .args(["--memory-bytes", &bounds.memory_bytes_max.to_string()])
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -60,23 +84,24 @@ pub(super) fn in_child(program: &Path, component: &[u8], time_max: Duration) -> 
     })?;
     match spoken {
         None => {
-            let what = format!("could not be compiled within {time_max:?}");
+            let what = format!("could not be compiled within {time_max:?} (plugin.compile.ms)");
             Err(ChildError::Failed(Kind::PluginLimit, what))
         }
         Some((status, code, _)) if status.success() && !code.is_empty() => Ok(Precompiled::trusted(code)),
-        Some((status, _, reason)) => Err(why(status, &reason)),
+        Some((status, _, reason)) => Err(why(status, &reason, bounds)),
     }
 }
 
-fn why(status: ExitStatus, reason: &str) -> ChildError {
+fn why(status: ExitStatus, reason: &str, bounds: &CompileBounds) -> ChildError {
     let reason = reason.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it gave no reason");
     match status.signal() {
         Some(libc::SIGXCPU | libc::SIGKILL | libc::SIGABRT | libc::SIGSEGV) => ChildError::Failed(
             Kind::PluginLimit,
             format!(
-                "cannot be compiled within {} s of processor time and {} MiB of memory: {reason}",
-                limits::COMPILE_MAX.as_secs(),
-                limits::COMPILE_MEMORY_BYTES_MAX >> 20
+                "cannot be compiled within {} s of processor time and {} MiB of memory (plugin.compile.ms, \
+                 plugin.compile.memory): {reason}",
+                bounds.cpu_s(),
+                bounds.memory_bytes_max >> 20
             ),
         ),
         _ => ChildError::Failed(Kind::PluginInvalid, format!("cannot be compiled: {reason}")),

@@ -74,6 +74,11 @@ impl metric::Host for HostState {
             metric::Kind::Counter => MeterKind::Counter,
             metric::Kind::Gauge => MeterKind::Gauge,
         };
+        let (wanted, max) = (self.declared.len() + 1, self.limits().metrics_max);
+        if wanted > max {
+            let message = format!("declares {wanted} metrics; its limit is {max} (plugin.limits.metrics)");
+            return Err(Violation(Fault::Limit(message)).into());
+        }
         let declared = self.meters.declare(&presentable(&name), kind, &presentable(&help));
         let meter = declared.map_err(|what| Violation(Fault::Contract(what)))?;
         self.declared.push(meter);

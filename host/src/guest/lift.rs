@@ -42,10 +42,13 @@ impl Budget {
 
     /// Counts bytes that the call hands over.
     pub(super) fn spend(&mut self, bytes: usize) -> Result<(), Fault> {
-        self.left = self
-            .left
-            .checked_sub(bytes)
-            .ok_or_else(|| Fault::Limit(format!("handed over more than {} MiB in one call", self.max >> 20)))?;
+        self.left = self.left.checked_sub(bytes).ok_or_else(|| {
+            let all = (self.max - self.left).saturating_add(bytes);
+            let (all, max) = (all.div_ceil(1 << 10), self.max >> 10);
+            Fault::Limit(format!(
+                "handed over {all} KiB in one call; its limit is {max} KiB (plugin.limits.output.bytes)"
+            ))
+        })?;
         Ok(())
     }
 }

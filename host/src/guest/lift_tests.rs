@@ -177,7 +177,7 @@ fn what_a_dictionary_stands_for_counts_as_handed_over() {
     let dictionary = wit::DictionaryResult { ids: vec![0; 100], values: texts(&text, &[0, 1000]) };
     let mut budget = Budget::new(10_000);
     let over = lift(&field(Kind::Text), 100, column(wit::ValuesResult::Dictionary(dictionary)), &mut budget);
-    assert!(matches!(over, Err(Fault::Limit(what)) if what.contains("handed over more than")));
+    assert!(matches!(over, Err(Fault::Limit(what)) if what.contains("in one call; its limit is ")));
 }
 
 #[test]

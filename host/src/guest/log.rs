@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::name::{GuestName, presentable};
+use super::name::{GuestName, presentable_within};
 use crate::limits;
 
 /// How important a line is.
@@ -26,13 +26,16 @@ pub(super) struct GuestLog {
     /// The second that `lines` counts in, by the engine's ticks.
     second: u64,
     lines: u32,
+    lines_max: u32,
+    line_bytes_max: usize,
     withheld: u32,
 }
 
 impl GuestLog {
-    /// An empty log; `ticks` counts [`limits::GUEST_TICK`]s.
-    pub(super) fn new(name: GuestName, ticks: Arc<AtomicU64>) -> Self {
-        GuestLog { name, ticks, muted: false, last_error: None, second: 0, lines: 0, withheld: 0 }
+    /// An empty log that takes so many lines in a second, of so many bytes; `ticks` counts [`limits::GUEST_TICK`]s.
+    pub(super) fn new(name: GuestName, ticks: Arc<AtomicU64>, lines_max: u32, line_bytes_max: usize) -> Self {
+        let (second, lines, withheld) = (0, 0, 0);
+        GuestLog { name, ticks, muted: false, last_error: None, second, lines, lines_max, line_bytes_max, withheld }
     }
 
     pub(super) fn mute(&mut self, muted: bool) {
@@ -51,7 +54,7 @@ impl GuestLog {
 
     /// Takes one line of the guest.
     pub(super) fn write(&mut self, level: Level, message: &str) {
-        let line = presentable(message);
+        let line = presentable_within(message, self.line_bytes_max);
         if !self.muted && self.admit() {
             self.show(level, &line);
         }
@@ -66,11 +69,11 @@ impl GuestLog {
         let second = self.ticks.load(Ordering::Relaxed) / ticks_per_second.max(1);
         if second != self.second {
             if self.withheld > 0 {
-                tracing::warn!(target: "guest", plugin = %self.name, alias = self.name.alias(), lines = self.withheld, "log lines withheld: more than {} in a second", limits::GUEST_LOG_LINES_PER_SECOND);
+                tracing::warn!(target: "guest", plugin = %self.name, alias = self.name.alias(), lines = self.withheld, "log lines withheld: more than {} in a second (plugin.limits.log.lines)", self.lines_max);
             }
             (self.second, self.lines, self.withheld) = (second, 0, 0);
         }
-        let admitted = self.lines < limits::GUEST_LOG_LINES_PER_SECOND;
+        let admitted = self.lines < self.lines_max;
         if admitted {
             self.lines += 1;
         } else {
@@ -96,14 +99,14 @@ mod tests {
 
     fn log() -> (GuestLog, Arc<AtomicU64>) {
         let ticks = Arc::new(AtomicU64::new(0));
-        (GuestLog::new(GuestName::unknown("x.wasm"), Arc::clone(&ticks)), ticks)
+        (GuestLog::new(GuestName::unknown("x.wasm"), Arc::clone(&ticks), 5, 60), ticks)
     }
 
     #[test]
     fn a_second_holds_a_bounded_number_of_lines() {
         let (mut log, ticks) = log();
-        let admitted = (0..limits::GUEST_LOG_LINES_PER_SECOND + 7).filter(|_| log.admit()).count();
-        assert_eq!((admitted as u32, log.withheld), (limits::GUEST_LOG_LINES_PER_SECOND, 7));
+        let admitted = (0..12).filter(|_| log.admit()).count();
+        assert_eq!((admitted, log.withheld), (5, 7));
         ticks.store(100, Ordering::Relaxed);
         assert!(log.admit() && log.withheld == 0);
     }
@@ -116,6 +119,8 @@ mod tests {
         log.write(Level::Info, "something else");
         assert_eq!(log.lines, 0, "muted lines are not shown");
         assert_eq!(log.take_last_error().as_deref(), Some("panicked at lib.rs:1: window is empty"));
+        log.write(Level::Error, &"x".repeat(100));
+        assert_eq!(log.take_last_error().map(|line| line.len()), Some(60), "what is too long is cut");
         log.write(Level::Error, "old");
         log.begin_call();
         assert_eq!(log.take_last_error(), None);

@@ -33,7 +33,7 @@ mod whole;
 
 pub use cache::Compiler;
 pub use catalog::Catalog;
-pub use compile::{COMPILE_VERB, compile_stdin};
+pub use compile::{COMPILE_VERB, CompileBounds, compile_stdin};
 pub use componentize::componentize;
 pub use engine::Engine;
 pub(crate) use lift::{concat as concat_columns, empty as empty_column};

@@ -39,14 +39,19 @@ impl fmt::Display for GuestName {
 /// A guest's text as one line for people: without control characters (line ends and tabs become blanks) and
 /// at most [`limits::GUEST_MESSAGE_BYTES_MAX`] bytes long.
 pub(super) fn presentable(text: &str) -> String {
-    let mut line = String::with_capacity(text.len().min(limits::GUEST_MESSAGE_BYTES_MAX));
+    presentable_within(text, limits::GUEST_MESSAGE_BYTES_MAX)
+}
+
+/// The same, at most `bytes_max` bytes long.
+pub(super) fn presentable_within(text: &str, bytes_max: usize) -> String {
+    let mut line = String::with_capacity(text.len().min(bytes_max));
     for letter in text.trim().chars() {
         let letter = match letter {
             '\n' | '\t' => ' ',
             control if control.is_control() => continue,
             other => other,
         };
-        if line.len() + letter.len_utf8() > limits::GUEST_MESSAGE_BYTES_MAX {
+        if line.len() + letter.len_utf8() > bytes_max {
             break;
         }
         line.push(letter);

@@ -77,10 +77,10 @@ impl Output {
             RowOrigin::Identity => self.rows_in,
             RowOrigin::Rows(rows) => rows.len(),
         };
-        self.rows_left = self
-            .rows_left
-            .checked_sub(rows)
-            .ok_or_else(|| Fault::Limit(format!("emitted more than {} rows in one call", self.rows_max)))?;
+        self.rows_left = self.rows_left.checked_sub(rows).ok_or_else(|| {
+            let (all, max) = (self.rows_max - self.rows_left + rows, self.rows_max);
+            Fault::Limit(format!("emitted {all} rows in one call; its limit is {max} (plugin.limits.output.rows)"))
+        })?;
         if columns.len() != self.fields.len() {
             let message = format!("emitted {} columns, but its plan writes {}", columns.len(), self.fields.len());
             return Err(Fault::Contract(message));

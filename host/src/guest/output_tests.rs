@@ -122,5 +122,7 @@ fn rows_and_bytes_of_a_call_are_bounded() {
     let many = vec![0; 60];
     output.emit(rows(&many), ints(&[1; 60])).unwrap();
     let over = output.emit(rows(&many), ints(&[1; 60]));
-    assert!(matches!(over, Err(Fault::Limit(what)) if what == "emitted more than 100 rows in one call"));
+    assert!(
+        matches!(over, Err(Fault::Limit(what)) if what == "emitted 120 rows in one call; its limit is 100 (plugin.limits.output.rows)")
+    );
 }

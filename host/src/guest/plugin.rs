@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::Path;
-use std::time::Duration;
 
 use wasmtime::component::InstancePre;
 
@@ -13,6 +12,7 @@ use super::manifest::Manifest;
 use super::store::{HostState, Limits};
 use super::v0::{self, bindings::exports::weir::plugin as exports};
 use super::version::Range;
+use crate::config::pipeline::PluginLimits;
 use crate::error::{Error, Kind, Result};
 
 /// A compiled component with its exports looked up, ready to be instantiated any number of times.
@@ -100,13 +100,14 @@ impl Plugin {
         self.source.bytes.len()
     }
 
-    /// The host's limits, or less where the plugin asks for less.
+    /// The limits of its guests where a pipeline says nothing about them.
     pub fn limits(&self) -> Limits {
-        let host = Limits::default();
-        let asked = self.manifest.limits;
-        let memory = asked.memory_bytes.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-        let call = asked.call_ms.map_or(Duration::MAX, Duration::from_millis);
-        Limits { memory_bytes_max: host.memory_bytes_max.min(memory), call_max: host.call_max.min(call), ..host }
+        self.limits_under(&PluginLimits::default())
+    }
+
+    /// The limits of its guests under what a pipeline says about them.
+    pub fn limits_under(&self, written: &PluginLimits) -> Limits {
+        Limits::of(written, self.manifest.limits)
     }
 
     pub(super) fn program(&self) -> &Program {

@@ -204,7 +204,7 @@ impl Files {
         let before = self.known.get(file);
         let same = |known: &&Known| known.look.is_unwritten(&look) && known.digest == digest;
         let came = before.filter(same).or_else(|| departed.iter().find(same)).map(|known| known.came);
-        let loaded = source.and_then(|source| match self.refusal(file, source.digest) {
+        let loaded = source.and_then(|source| match self.refusal(file, &source) {
             Some(error) => Err(error),
             None => load(&source),
         });
@@ -229,14 +229,16 @@ impl Files {
         self.known.insert(file.to_owned(), Known { look, digest, came, plugin, refused: error });
     }
 
-    /// Why a file of these bytes was refused before: it is not tried again.
-    fn refusal(&self, file: &Path, digest: Digest) -> Option<Error> {
-        let mut same = self.known.iter().filter(|(_, known)| known.digest == Some(digest));
-        same.find_map(|(other, known)| {
-            let error = known.refused.clone()?;
-            let copy = || format!("{} is a copy of {}", file.display(), other.display());
-            Some(if other == file { error } else { error.during(copy()) })
-        })
+    /// Why a file of these bytes was refused before: it is not compiled and tried again.
+    fn refusal(&self, file: &Path, source: &Source) -> Option<Error> {
+        let refused = |known: &Known| known.refused.clone().filter(|_| known.digest == Some(source.digest));
+        if let Some(error) = self.known.get(file).and_then(refused) {
+            return Some(error);
+        }
+        let (other, error) = self.known.iter().find_map(|(other, known)| Some((other, refused(known)?)))?;
+        // What is refused before it is compiled costs nothing, and says so by its own name.
+        source.inspect().ok()?;
+        Some(error.during(format!("{} is a copy of {}", file.display(), other.display())))
     }
 
     fn in_order(&self) -> Vec<&Known> {

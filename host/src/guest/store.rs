@@ -9,19 +9,21 @@ use wasmtime::{ResourceLimiter, Store, Trap, WasmBacktrace};
 use super::engine::{self, Engine, STACK_BYTES_MAX};
 use super::lift::{Budget, Fault};
 use super::log::GuestLog;
+use super::manifest::LimitsAsked;
 use super::name::GuestName;
 use super::output::Output;
+use crate::config::pipeline::PluginLimits;
 use crate::error::{Error, Kind, Result};
 use crate::limits;
 use crate::metrics::{Meter, Meters};
 use crate::state::Entries;
 
-/// The bounds of one guest.
+/// The bounds of one guest. README.md has them as a table, with the options that set them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The longest that one call may take.
     pub call_max: Duration,
-    /// Linear memory, in bytes.
+    /// Linear memory, in bytes; also of the state that is handed out for one checkpoint.
     pub memory_bytes_max: usize,
     /// Elements of a table.
     pub table_elements_max: usize,
@@ -29,6 +31,14 @@ pub struct Limits {
     pub output_rows_max: usize,
     /// Bytes that one call may hand over.
     pub output_bytes_max: usize,
+    /// Rows that may be rejected one after the other.
+    pub rejected_rows_max: u64,
+    /// Log lines in one second.
+    pub log_lines_max: u32,
+    /// Bytes of one log line.
+    pub log_line_bytes_max: usize,
+    /// Metrics.
+    pub metrics_max: usize,
 }
 
 impl Default for Limits {
@@ -39,6 +49,35 @@ impl Default for Limits {
             table_elements_max: limits::GUEST_TABLE_ELEMENTS_MAX,
             output_rows_max: limits::GUEST_OUTPUT_ROWS_MAX,
             output_bytes_max: limits::GUEST_OUTPUT_BYTES_MAX,
+            rejected_rows_max: limits::GUEST_REJECTED_ROWS_MAX,
+            log_lines_max: limits::GUEST_LOG_LINES_PER_SECOND,
+            log_line_bytes_max: limits::GUEST_MESSAGE_BYTES_MAX,
+            metrics_max: limits::GUEST_METRICS_MAX,
+        }
+    }
+}
+
+impl Limits {
+    /// What holds for a plugin: what its pipeline says, else the host's bound, or less where the plugin asks for less.
+    pub fn of(written: &PluginLimits, asked: LimitsAsked) -> Limits {
+        let host = Limits::default();
+        let number = |written: Option<u64>, or: usize| {
+            written.map_or(or, |written| usize::try_from(written).unwrap_or(usize::MAX))
+        };
+        let memory = number(asked.memory_bytes, usize::MAX).min(host.memory_bytes_max);
+        let call = asked.call_ms.map_or(Duration::MAX, Duration::from_millis).min(host.call_max);
+        Limits {
+            call_max: written.call_ms.map_or(call, Duration::from_millis),
+            memory_bytes_max: number(written.memory_bytes, memory),
+            table_elements_max: number(written.table_elements, host.table_elements_max),
+            output_rows_max: number(written.output_rows, host.output_rows_max),
+            output_bytes_max: number(written.output_bytes, host.output_bytes_max),
+            rejected_rows_max: written.rejected_rows.unwrap_or(host.rejected_rows_max),
+            log_lines_max: written
+                .log_lines
+                .map_or(host.log_lines_max, |lines| u32::try_from(lines).unwrap_or(u32::MAX)),
+            log_line_bytes_max: number(written.log_line_bytes, host.log_line_bytes_max),
+            metrics_max: number(written.metrics, host.metrics_max),
         }
     }
 }
@@ -109,7 +148,7 @@ impl Sandbox {
             call: Call::Start,
             output: None,
             entries: None,
-            log: GuestLog::new(name.clone(), engine.ticks()),
+            log: GuestLog::new(name.clone(), engine.ticks(), limits.log_lines_max, limits.log_line_bytes_max),
             meters,
             declared: Vec::new(),
             muted: false,
@@ -138,6 +177,7 @@ impl Sandbox {
         self.store.data_mut()
     }
 
+    /// The bounds of its calls.
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -162,17 +202,18 @@ impl Sandbox {
             return fault_error(name, call, &fault.0);
         }
         if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
-            let message =
-                format!("{name} did not return from {call} within its time limit of {:?}", self.limits.call_max);
+            let message = format!(
+                "{name} did not return from {call} within its time limit of {:?} (plugin.limits.call.ms)",
+                self.limits.call_max
+            );
             return Error::new(Kind::PluginDeadline, message);
         }
         let sentence = engine::sentence(error);
         if sentence.contains("fuel allocated for hostcalls has been exhausted") {
-            let mib = self.limits.output_bytes_max >> 20;
-            return Error::new(
-                Kind::PluginLimit,
-                format!("{name} handed over more than {mib} MiB in one call of {call}"),
-            );
+            let kib = self.limits.output_bytes_max >> 10;
+            let message =
+                format!("{name} handed over more than {kib} KiB in one call of {call} (plugin.limits.output.bytes)");
+            return Error::new(Kind::PluginLimit, message);
         }
         let panic = self.store.data_mut().log.take_last_error();
         if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
@@ -186,6 +227,12 @@ impl Sandbox {
             (None, _) => sentence,
         };
         Error::new(Kind::PluginTrap, format!("{name} trapped in {call}: {cause}"))
+    }
+}
+
+impl HostState {
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limiter.limits
     }
 }
 
@@ -238,7 +285,8 @@ impl ResourceLimiter for Limiter {
         let total = self.memory_bytes.saturating_add(growth);
         let max = self.limits.memory_bytes_max;
         if total > max {
-            let message = format!("wants {} KiB of memory; its limit is {} KiB", total >> 10, max >> 10);
+            let message =
+                format!("wants {} KiB of memory; its limit is {} KiB (plugin.limits.memory)", total >> 10, max >> 10);
             return Err(Violation(Fault::Limit(message)).into());
         }
         (self.memory_bytes, self.asked_bytes) = (total, growth);
@@ -253,9 +301,9 @@ impl ResourceLimiter for Limiter {
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         let max = self.limits.table_elements_max;
         if desired > max {
-            return Err(
-                Violation(Fault::Limit(format!("wants a table of {desired} elements; its limit is {max}"))).into()
-            );
+            let message =
+                format!("wants a table of {desired} elements; its limit is {max} (plugin.limits.table.elements)");
+            return Err(Violation(Fault::Limit(message)).into());
         }
         Ok(true)
     }

@@ -11,11 +11,12 @@ use super::entries;
 use super::lift::{Budget, Fault};
 use super::lower::{self, Lowered};
 use super::name::{GuestName, presentable};
-use super::output::{Output, Processed};
+use super::output::{GuestRowError, Output, Processed};
 use super::plan::{self, Plan};
 use super::plugin::{Plugin, Program};
 use super::store::{Call, Limits, Sandbox};
 use crate::error::{Error, Kind, Result};
+use crate::limits::GUEST_EMPTY_PIECES_MAX;
 use crate::metrics::Meters;
 use crate::record::{Column, Field};
 use crate::state::{Acceptance, Entries, Extent, Header};
@@ -53,9 +54,13 @@ pub struct Guest {
     plan: Plan,
     outputs: Arc<[Field]>,
     stateful: bool,
+    /// Rows rejected up to now, one after the other.
+    rejected: u64,
 }
 
 struct Live {
+    /// Bytes of state handed out for the checkpoint under way, and pieces of it in a row that held nothing.
+    handed_out: (usize, u32),
     sandbox: Sandbox,
     transform: wit::Guest,
     state: Option<wit_state::Guest>,
@@ -76,7 +81,7 @@ fn start(program: &Program, name: GuestName, limits: Limits, meters: Arc<Meters>
         let state = program.state.as_ref().map(|state| state.load(&mut *store, &instance)).transpose()?;
         Ok((transform, state))
     })?;
-    Ok(Live { sandbox, transform, state })
+    Ok(Live { handed_out: (0, 0), sandbox, transform, state })
 }
 
 /// Asks a plugin who it is: the JSON text of its description. `file` names it in errors.
@@ -125,7 +130,7 @@ impl Guest {
         let plan = planned(&name, answer.map_err(|failure| failed(&name, Call::Configure, &failure))?)?;
         let outputs = plan.outputs.iter().cloned().collect();
         let stateful = live.state.is_some();
-        Ok(Guest { live: Ok(live), name, plan, outputs, stateful })
+        Ok(Guest { live: Ok(live), name, plan, outputs, stateful, rejected: 0 })
     }
 
     /// What it needs and gives.
@@ -167,17 +172,24 @@ impl Guest {
                 format!("{} was given other columns than its plan wants", self.name),
             ));
         }
-        let outputs = Arc::clone(&self.outputs);
-        self.attempt(Call::Process, |live| {
+        let (outputs, rejected) = (Arc::clone(&self.outputs), self.rejected);
+        let (processed, rejected) = self.attempt(Call::Process, |live| {
             let lowered: Vec<Lowered<'_>> = columns.iter().map(lower::lower).collect();
             let columns: Vec<types::ColumnParam<'_>> =
                 lowered.iter().enumerate().map(|(field, column)| column.param(field as u32)).collect();
             let batch = wit::Batch { rows: rows as u32, columns: &columns };
             let transform = live.transform.clone();
-            live.emitting(Call::Process, outputs, rows, |sandbox| {
+            let processed = live.emitting(Call::Process, outputs, rows, |sandbox| {
                 sandbox.call(Call::Process, |store| transform.call_process(store, batch))
-            })
-        })
+            })?;
+            let counted = processed.map(|processed| {
+                let rejected = live.count_rejected(rejected, rows, &processed.row_errors)?;
+                Ok((processed, rejected))
+            });
+            counted.map_or_else(|failure| Ok(Err(failure)), |counted| counted.map(Ok))
+        })?;
+        self.rejected = rejected;
+        Ok(processed)
     }
 
     /// Moves the watermark (µs) without a row. Every origin of what it emits is 0.
@@ -199,6 +211,7 @@ impl Guest {
             Extent::Incremental => wit_state::Extent::Incremental,
         };
         let header = self.with_state(Call::BeginCheckpoint, |live, state| {
+            live.handed_out = (0, 0);
             live.sandbox.call(Call::BeginCheckpoint, |store| state.call_begin_checkpoint(store, extent))
         })?;
         Ok(Header {
@@ -216,7 +229,10 @@ impl Guest {
             live.sandbox.state().entries = Some((Vec::new(), budget));
             let more = live.sandbox.call(Call::NextEntries, |store| state.call_next_entries(store, bytes_max));
             let taken = live.sandbox.state().entries.take().map(|(taken, _)| taken).unwrap_or_default();
-            Ok(more?.map(|more| (taken, more)))
+            match more? {
+                Ok(more) => live.count_handed_out(&taken).map(|()| Ok((taken, more))),
+                Err(failure) => Ok(Err(failure)),
+            }
         })
     }
 
@@ -302,6 +318,50 @@ impl Guest {
 }
 
 impl Live {
+    /// The rows rejected one after the other, those of this call included. More than the limit are the plugin's fault,
+    /// not the records'. What a replay repeats was counted when it was decided.
+    fn count_rejected(&mut self, before: u64, rows: usize, errors: &[GuestRowError]) -> Result<u64> {
+        if self.sandbox.state().muted || errors.is_empty() {
+            return Ok(0);
+        }
+        let (mut run, mut longest, mut next) = (before, before, 0);
+        for error in errors {
+            run = if u64::from(error.row) == next { run + 1 } else { 1 };
+            (longest, next) = (longest.max(run), u64::from(error.row) + 1);
+        }
+        let (name, max) = (self.sandbox.name(), self.sandbox.limits().rejected_rows_max);
+        if let Some(last) = errors.last().filter(|_| longest > max) {
+            let message = format!(
+                "{name} rejected {longest} rows one after the other; its limit is {max} (plugin.limits.rejected.rows); \
+                 the last (code {}): {}",
+                last.code,
+                last.message.trim_end_matches('.')
+            );
+            return Err(Error::new(Kind::PluginRejects, message));
+        }
+        Ok(if next == rows as u64 { run } else { 0 })
+    }
+
+    /// Counts what a guest hands out for one checkpoint: no more than its memory can hold, and something at least.
+    fn count_handed_out(&mut self, taken: &[Entries]) -> Result<()> {
+        let (all, empty) = self.handed_out;
+        let bytes: usize = taken.iter().map(Entries::bytes).sum();
+        let (all, empty) = (all.saturating_add(bytes), if bytes == 0 { empty + 1 } else { 0 });
+        self.handed_out = (all, empty);
+        let max = self.sandbox.limits().memory_bytes_max;
+        let fault = if all > max {
+            let (all, max) = (all >> 10, max >> 10);
+            Fault::Limit(format!(
+                "handed out {all} KiB of state for one checkpoint; its memory is {max} KiB (plugin.limits.memory)"
+            ))
+        } else if empty > GUEST_EMPTY_PIECES_MAX {
+            Fault::Contract(format!("said {empty} times that more entries follow, and handed out none"))
+        } else {
+            return Ok(());
+        };
+        Err(self.sandbox.fault(Call::NextEntries, &fault))
+    }
+
     /// Makes a call that emits rows, and joins them with the row errors that it returns.
     fn emitting(
         &mut self,

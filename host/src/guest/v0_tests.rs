@@ -13,8 +13,11 @@ use arrow_buffer::BooleanBuffer;
 use proptest::prelude::*;
 
 use super::super::fixture::{Image, PlanSpec, Spec, compiler, echo, setup};
+use super::super::manifest::LimitsAsked;
 use super::super::output::RowOrigin;
 use super::*;
+use crate::config::keys;
+use crate::config::pipeline::PluginLimits;
 use crate::record::{Column, Kind as FieldKind};
 
 fn floats(values: &[f64]) -> Column {
@@ -169,7 +172,9 @@ fn every_call_has_a_time_limit_the_first_ones_too() {
     let limits = Limits { call_max: Duration::from_millis(30), ..Limits::default() };
     let endless = || "(loop (br 0))".to_owned();
     let expected = |place: &str, call: &str| {
-        format!("{place}plugin fixture 1.0.0 did not return from {call} within its time limit of 30ms")
+        format!(
+            "{place}plugin fixture 1.0.0 did not return from {call} within its time limit of 30ms (plugin.limits.call.ms)"
+        )
     };
     fails(
         guest_within(&endless(), limits).process(1, &[floats(&[1.0])]),
@@ -195,7 +200,11 @@ fn a_start_function_that_does_not_end_is_cut_too() {
     let mut sandbox = Sandbox::new(compiler().engine(), GuestName::unknown("x.wasm"), limits, Arc::default());
     let instance = compiler().engine().linker().instantiate_pre(&component).unwrap();
     let started = sandbox.call(Call::Start, |store| instance.instantiate(store).map(drop));
-    fails(started, Kind::PluginDeadline, "plugin file x.wasm did not return from start within its time limit of 30ms");
+    fails(
+        started,
+        Kind::PluginDeadline,
+        "plugin file x.wasm did not return from start within its time limit of 30ms (plugin.limits.call.ms)",
+    );
 }
 
 #[test]
@@ -205,15 +214,14 @@ fn memory_beyond_the_limit_is_named_with_the_value() {
     fails(
         guest_within(bomb, limits).process(1, &[floats(&[1.0])]),
         Kind::PluginLimit,
-        "plugin fixture 1.0.0 passed a limit in process: it wants 1280 KiB of memory; its limit is 1024 KiB",
+        "plugin fixture 1.0.0 passed a limit in process: it wants 1280 KiB of memory; its limit is 1024 KiB (plugin.limits.memory)",
     );
     let born_large = Spec { pages: 17, ..Spec::default() }.guest(limits);
-    let expected = "transforms.x: plugin fixture 1.0.0 passed a limit in start: it wants 1088 KiB of memory; its limit is 1024 KiB";
+    let expected = "transforms.x: plugin fixture 1.0.0 passed a limit in start: it wants 1088 KiB of memory; its limit is 1024 KiB (plugin.limits.memory)";
     fails(born_large, Kind::PluginLimit, expected);
     let tables = Limits { table_elements_max: 5, ..Limits::default() };
     let table = Spec { extra: "(table 6 funcref)".to_owned(), ..Spec::default() }.guest(tables);
-    let expected =
-        "transforms.x: plugin fixture 1.0.0 passed a limit in start: it wants a table of 6 elements; its limit is 5";
+    let expected = "transforms.x: plugin fixture 1.0.0 passed a limit in start: it wants a table of 6 elements; its limit is 5 (plugin.limits.table.elements)";
     fails(table, Kind::PluginLimit, expected);
 }
 
@@ -234,7 +242,8 @@ fn data_of_one_call_is_bounded() {
     let process =
         format!("(call $emit (i32.const 0) (i32.const 0) (i32.const 0) (i32.const {columns}) (i32.const {count}))");
     let spec = Spec { image, process, pages: 40, ..echo("v", "w", FieldKind::Float64) };
-    let expected = "plugin fixture 1.0.0 handed over more than 1 MiB in one call of process";
+    let expected =
+        "plugin fixture 1.0.0 handed over more than 1024 KiB in one call of process (plugin.limits.output.bytes)";
     fails(spec.guest(limits).unwrap().process(1, &[floats(&[1.0])]), Kind::PluginLimit, expected);
     // Each emit is small, all of them together are not.
     let often = "(local $i i32) (loop (call $emit (i32.const 1) (i32.const 0) (local.get $rows) (local.get $columns) (i32.const 1))
@@ -243,12 +252,53 @@ fn data_of_one_call_is_bounded() {
     let limited = guest_within(often, limits).process(1000, &[floats(&values)]).unwrap_err();
     assert_eq!(limited.kind(), Kind::PluginLimit, "{limited}");
     let few = Limits { output_rows_max: 999, ..Limits::default() };
-    let expected = "plugin fixture 1.0.0 passed a limit in process: it emitted more than 999 rows in one call";
+    let expected = "plugin fixture 1.0.0 passed a limit in process: it emitted 1000 rows in one call; its limit is 999 (plugin.limits.output.rows)";
     fails(
         guest_within(&echo("v", "w", FieldKind::Float64).process, few).process(1000, &[floats(&values)]),
         Kind::PluginLimit,
         expected,
     );
+}
+
+/// A guest that returns `rejected` as the errors of each call: rows with code 9 and a message.
+fn rejecting(rejected: &[u32], limits: Limits) -> Guest {
+    let mut image = Image::default();
+    let (text, len) = image.text(b"too late.");
+    // A row error: row, code, message.
+    let errors: Vec<u32> = rejected.iter().flat_map(|row| [*row, 9, text, len]).collect();
+    let (errors, _) = image.u32s(&errors);
+    let result = image.u32s(&[0, errors, rejected.len() as u32, 0]).0;
+    let process = format!("(return (i32.const {result}))");
+    Spec { image, process, ..echo("v", "w", FieldKind::Float64) }.guest(limits).unwrap()
+}
+
+#[test]
+fn rows_rejected_one_after_the_other_are_bounded() {
+    let limits = Limits { rejected_rows_max: 6, ..Limits::default() };
+    let four = floats(&[1.0; 4]);
+    let call = |guest: &mut Guest| guest.process(4, std::slice::from_ref(&four)).map(|done| done.row_errors.len());
+    // Over several calls, as long as none goes well in between.
+    let mut all = rejecting(&[0, 1, 2, 3], limits);
+    assert_eq!(call(&mut all).unwrap(), 4);
+    let expected = "plugin fixture 1.0.0 rejected 8 rows one after the other; its limit is 6 \
+                    (plugin.limits.rejected.rows); the last (code 9): too late";
+    fails(call(&mut all), Kind::PluginRejects, expected);
+    fails(call(&mut all), Kind::PluginRejects, expected);
+    for rejected in [&[0, 1, 2][..], &[1, 2, 3], &[0, 3], &[1, 2]] {
+        let mut some = rejecting(rejected, limits);
+        for _ in 0..20 {
+            call(&mut some).unwrap();
+        }
+    }
+    // What a replay repeats was counted when it was decided.
+    let mut replaying = rejecting(&[0, 1, 2, 3], limits);
+    replaying.mute(true);
+    for _ in 0..20 {
+        call(&mut replaying).unwrap();
+    }
+    replaying.mute(false);
+    assert_eq!(call(&mut replaying).unwrap(), 4);
+    assert!(call(&mut replaying).is_err());
 }
 
 /// What the guest must not hand over, through the real boundary: one float column of one row.
@@ -423,4 +473,57 @@ fn a_plugin_asks_for_less_than_the_host_grants_never_for_more() {
     let less = limits("1048576", "100");
     assert_eq!((less.memory_bytes_max, less.call_max), (1 << 20, Duration::from_millis(100)));
     assert_eq!(limits("99999999999999", "99999999999"), host);
+}
+
+#[test]
+fn what_a_pipeline_writes_counts_whatever_the_plugin_asks_for() {
+    let asked = LimitsAsked { memory_bytes: Some(1 << 20), call_ms: Some(100) };
+    let written = PluginLimits {
+        call_ms: Some(7_000),
+        memory_bytes: Some(2 << 30),
+        table_elements: Some(3),
+        output_rows: Some(4),
+        output_bytes: Some(5),
+        rejected_rows: Some(6),
+        log_lines: Some(7),
+        log_line_bytes: Some(8),
+        metrics: Some(9),
+    };
+    let expected = Limits {
+        call_max: Duration::from_secs(7),
+        memory_bytes_max: 2 << 30,
+        table_elements_max: 3,
+        output_rows_max: 4,
+        output_bytes_max: 5,
+        rejected_rows_max: 6,
+        log_lines_max: 7,
+        log_line_bytes_max: 8,
+        metrics_max: 9,
+    };
+    assert_eq!(Limits::of(&written, asked), expected);
+    let only_memory = PluginLimits { memory_bytes: Some(64 << 20), ..PluginLimits::default() };
+    let limits = Limits::of(&only_memory, asked);
+    assert_eq!((limits.memory_bytes_max, limits.call_max), (64 << 20, Duration::from_millis(100)));
+}
+
+#[test]
+fn the_documented_defaults_are_those_that_hold() {
+    let host = Limits::default();
+    let number = |key: &keys::Key| crate::config::quantity::bytes(key.default_text()).unwrap();
+    for (key, value) in [
+        (&keys::LIMIT_CALL_MS, host.call_max.as_millis() as u64),
+        (&keys::LIMIT_MEMORY, host.memory_bytes_max as u64),
+        (&keys::LIMIT_TABLE_ELEMENTS, host.table_elements_max as u64),
+        (&keys::LIMIT_OUTPUT_ROWS, host.output_rows_max as u64),
+        (&keys::LIMIT_OUTPUT_BYTES, host.output_bytes_max as u64),
+        (&keys::LIMIT_REJECTED_ROWS, host.rejected_rows_max),
+        (&keys::LIMIT_LOG_LINES, u64::from(host.log_lines_max)),
+        (&keys::LIMIT_LOG_LINE_BYTES, host.log_line_bytes_max as u64),
+        (&keys::LIMIT_METRICS, host.metrics_max as u64),
+    ] {
+        assert_eq!(number(key), value, "{}", key.name);
+        let readme = include_str!("../../../README.md");
+        let row = format!("| `{}` | {} |", key.name, key.default_text());
+        assert!(readme.contains(&row), "README has no row {row}");
+    }
 }

@@ -86,8 +86,9 @@ impl Meters {
                 false => Err(format!("declares the metric `{name}` as a counter and as a gauge")),
             };
         }
-        if declared.len() >= limits::GUEST_METRICS_MAX {
-            return Err(format!("declares more than {} metrics", limits::GUEST_METRICS_MAX));
+        if declared.len() >= limits::STAGE_METRICS_MAX {
+            let max = limits::STAGE_METRICS_MAX;
+            return Err(format!("declares another metric of a stage whose guests have declared {max} already"));
         }
         let bits = AtomicU64::new(0f64.to_bits());
         let meter = Arc::new(Meter { name: name.to_owned(), kind, help: help.to_owned(), bits });
@@ -123,10 +124,10 @@ mod tests {
         for bad in ["", "Late", "9lives", "a-b", &"a".repeat(65)] {
             assert!(meters.declare(bad, MeterKind::Gauge, "").unwrap_err().contains("[a-z][a-z0-9_]*"), "{bad}");
         }
-        for i in 0..limits::GUEST_METRICS_MAX {
+        for i in 0..limits::STAGE_METRICS_MAX {
             meters.declare(&format!("m{i}"), MeterKind::Gauge, "").unwrap();
         }
         assert!(meters.declare("m0", MeterKind::Counter, "").unwrap_err().contains("as a counter and as a gauge"));
-        assert!(meters.declare("one_more", MeterKind::Gauge, "").unwrap_err().contains("more than 32 metrics"));
+        assert!(meters.declare("one_more", MeterKind::Gauge, "").unwrap_err().contains("have declared 1000 already"));
     }
 }

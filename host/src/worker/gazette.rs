@@ -4,9 +4,10 @@
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender as NewsSender, channel};
 
 use super::Notice;
+use crate::limits::SWAP_NEWS_MAX;
 use crate::sink::Gazette;
 use crate::state::{Ruling, Standing};
 
@@ -30,18 +31,13 @@ pub fn spawn(
     pipeline: String,
     gazette: Box<dyn Gazette>,
     notices: Sender<Notice>,
-) -> UnboundedSender<News> {
-    let (news, received) = unbounded_channel();
+) -> NewsSender<News> {
+    let (news, received) = channel(SWAP_NEWS_MAX);
     runtime.spawn(serve(pipeline, gazette, notices, received));
     news
 }
 
-async fn serve(
-    pipeline: String,
-    mut gazette: Box<dyn Gazette>,
-    notices: Sender<Notice>,
-    mut news: UnboundedReceiver<News>,
-) {
+async fn serve(pipeline: String, mut gazette: Box<dyn Gazette>, notices: Sender<Notice>, mut news: Receiver<News>) {
     let (mut known, mut unwritten) = (Vec::new(), None);
     loop {
         if unwritten.is_none() {

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::Sender as NewsSender;
 
 pub use self::control::Notice;
 use self::gazette::News;
@@ -121,7 +121,7 @@ struct Runs {
     swaps: Swaps,
     rulings: Rulings,
     /// To the other workers and to operators.
-    news: Option<UnboundedSender<News>>,
+    news: Option<NewsSender<News>>,
 }
 
 /// What is known of a pipeline.
@@ -495,8 +495,8 @@ impl Worker {
 impl Runs {
     fn tell(&self, news: News) {
         if let Some(to) = &self.news {
-            // Where nobody listens any more the worker is at its end.
-            let _ = to.send(news);
+            // Only a database that is away for hundreds of swaps misses some; what they came to holds here all the same.
+            let _ = to.try_send(news);
         }
     }
 

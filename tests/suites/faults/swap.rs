@@ -203,7 +203,7 @@ async fn a_storm_of_files_ends_on_the_newest_with_one_swap() -> Result<()> {
     swapped.check(&worker, &[1, 101]).await?;
     let swaps =
         worker.metric(&format!("weir_swaps_total{{outcome=\"done\",pipeline=\"{}\"}}", swapped.stream.name)).await?;
-    ensure!(swaps == 1.0, "{swaps} swaps");
+    ensure!(swaps as u64 == 1, "{swaps} swaps");
     worker.stop().await?;
     Ok(())
 }
@@ -304,7 +304,7 @@ async fn files_of_pipelines_come_change_break_and_go_under_load() -> Result<()> 
         Ok(())
     };
     worker.until("the refused edit in status", refused).await?;
-    ensure!(worker.metric("weir_pipeline_files_refused").await? == 1.0, "one file is refused");
+    ensure!(worker.metric("weir_pipeline_files_refused").await? as u64 == 1, "one file is refused");
     // Mended with another setting, its chain is swapped and the state goes over.
     std::fs::write(&file, yaml.replace("    window: 5\n", "    window: 5\n    min.periods: 5\n"))?;
     let claims = worker.logs().with("lane claimed").len();
@@ -318,7 +318,7 @@ async fn files_of_pipelines_come_change_break_and_go_under_load() -> Result<()> 
     };
     worker.until("the mended chain", mended).await?;
     ensure!(worker.logs().with("lane claimed").len() == claims, "a changed setting claims no lane anew");
-    ensure!(worker.metric("weir_pipeline_files_refused").await? == 0.0, "no file is refused");
+    ensure!(worker.metric("weir_pipeline_files_refused").await? as u64 == 0, "no file is refused");
     // The other one goes with its file; what it has written stays.
     std::fs::remove_file(&other)?;
     let gone = async || {

@@ -8,6 +8,8 @@ const WORKER: &str = "Worker";
 
 /// The least memory that a worker can work in.
 pub const MEMORY_BYTES_MIN: u64 = 64 << 20;
+/// The least address space with which a compiler starts at all.
+pub const COMPILE_BYTES_MIN: u64 = 256 << 20;
 
 const fn row(
     name: &'static str,
@@ -93,6 +95,29 @@ pub const MEMORY: Key = row(
     "512M",
 );
 
+/// `plugin.compile.ms`.
+pub const COMPILE_MS: Key = row(
+    "plugin.compile.ms",
+    Type::Long,
+    Default::Value("120000"),
+    Check::Between(100, 3_600_000),
+    "Milliseconds that the child process has which compiles a plugin; beyond it the plugin is refused.",
+    "300000",
+);
+
+/// `plugin.compile.memory`.
+pub const COMPILE_MEMORY: Key = row(
+    "plugin.compile.memory",
+    Type::String,
+    Default::Value("4G"),
+    Check::Fits {
+        takes: "an amount of at least 256M, in bytes or with K, M or G",
+        fits: |text| quantity::bytes(text).is_some_and(|bytes| bytes >= COMPILE_BYTES_MIN),
+    },
+    "Address space of that process, of which the program itself takes a part.",
+    "8G",
+);
+
 /// `worker.id`.
 pub const WORKER_ID: Key = row(
     "worker.id",
@@ -104,8 +129,18 @@ pub const WORKER_ID: Key = row(
 );
 
 /// Every row.
-pub const KEYS: &[&Key] =
-    &[&BOOTSTRAP_SERVERS, &PIPELINES, &PLUGIN_PATH, &STATE, &LISTENERS, &METRICS, &MEMORY, &WORKER_ID];
+pub const KEYS: &[&Key] = &[
+    &BOOTSTRAP_SERVERS,
+    &PIPELINES,
+    &PLUGIN_PATH,
+    &STATE,
+    &LISTENERS,
+    &METRICS,
+    &MEMORY,
+    &COMPILE_MS,
+    &COMPILE_MEMORY,
+    &WORKER_ID,
+];
 
 fn is_worker_id(id: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');

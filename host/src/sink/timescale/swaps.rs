@@ -134,7 +134,7 @@ impl Gazette for SwapBooks {
 }
 
 fn seen(row: &Row) -> Seen {
-    let generation = row.get::<_, &[u8]>(0).try_into().map(Generation).unwrap_or(Generation([0; 32]));
+    let generation = row.get::<_, &[u8]>(0).try_into().map_or(Generation([0; 32]), Generation);
     let standing =
         Standing { generation, plugins: row.get(1), stage: row.get(2), detail: row.get(3), subjects: row.get(4) };
     Seen { worker: row.get(5), at: row.get(6), standing }
