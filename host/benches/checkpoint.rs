@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use arrow_array::{ArrayRef, Float64Array, StringArray};
 use tokio::sync::{mpsc, watch};
+use uuid::Uuid;
 use weir::config::pipeline::Timescale;
 use weir::guest::{Catalog, Compiler, Engine, Setup};
 use weir::limits::{BATCH_ROWS_MAX, CHECKPOINT_PIECE_BYTES, CHECKPOINT_PIECES_MAX};
@@ -128,7 +129,7 @@ impl Store {
         let stages = chain.begin_checkpoint(extent)?;
         let mut stop = begun.elapsed();
         let generation = Generation([0; 32]);
-        let draft = Draft { lane: lane.clone(), epoch: 0, at: 0, generation, counts: (0, 0), stages, below };
+        let draft = Draft { id: Uuid::new_v4(), lane: lane.clone(), at: 0, generation, counts: (0, 0), stages, below };
         self.requests.send(Request::Begin(Box::new(draft))).await?;
         let mut cursor = Cursor::default();
         loop {
@@ -141,7 +142,7 @@ impl Store {
         self.requests.send(Request::Seal(lane)).await?;
         let manifest = loop {
             match self.answers.recv().await.context("the keeper has ended")? {
-                Answer::Stored(_, _, manifest) => break manifest,
+                Answer::Stored(_, manifest) => break manifest,
                 Answer::Failed(_, _, error) => return Err(error.into()),
                 Answer::Moved | Answer::Counted(..) => {}
             }

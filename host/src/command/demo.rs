@@ -1,11 +1,12 @@
 //! `weir demo`: ticks through a broker, the SMA plugin and a database, exactly once, checked at the end.
 
 mod database;
+mod swap;
 mod ticks;
 mod verify;
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use indicatif::ProgressBar;
 use uuid::Uuid;
 
 use self::database::EmbeddedDatabase;
+use self::swap::Swaps;
 use self::ticks::{Tick, Ticks};
 use self::verify::{Check, Row, Verdict};
 use super::display::progress;
@@ -65,6 +67,11 @@ pub struct DemoArgs {
     /// Directory of plugins, as `weir plugin build` fills it
     #[arg(long, value_name = "DIR", env = "WEIR_PLUGINS", default_value = "target/plugins")]
     plugins: PathBuf,
+
+    /// Plugin files that are put into the directory of plugins one after the other while ticks stream; 1.0 of the plugin
+    /// runs first
+    #[arg(long, value_name = "FILE.wasm,…", value_delimiter = ',')]
+    swap: Vec<PathBuf>,
 }
 
 /// Runs the demo. Exit code 0 when every row is as it must be.
@@ -144,8 +151,14 @@ impl Stage {
         let Sink::Timescale(database) = pipeline.sink.clone() else {
             return Err(Error::new(Kind::Internal, "the demo's sink is a table"));
         };
-        let app = App::start(&self.settings(args), std::env::current_exe().ok(), |_| Ok((vec![pipeline], Vec::new())))?;
-        let took = self.stream(&app);
+        let swaps = Swaps::prepare(&args.plugins, &args.swap, self.ticks.len())?;
+        let settings = self.settings(swaps.as_ref().map_or(&args.plugins, Swaps::directory));
+        let mut app = App::start(&settings, std::env::current_exe().ok(), |_| Ok((vec![pipeline], Vec::new())))?;
+        if swaps.is_some() {
+            app.watch(&settings)?;
+        }
+        let took = self.stream(&app, swaps);
+        let swapped = app.worker().status("weir-demo").map(|status| status.swaps).unwrap_or_default();
         let latency = app.metrics().latency_ms("weir-demo");
         app.drain()?;
         let took = took?;
@@ -158,6 +171,7 @@ impl Stage {
                 "from produce to commit: p50 {p50:.0} ms, p99 {p99:.0} ms (at full speed, waiting in the queue included)"
             );
         }
+        swap::tell(&swapped);
         let verdict = self.verify(runtime, &database)?;
         println!("{verdict}");
         Ok(verdict)
@@ -199,11 +213,11 @@ impl Stage {
         if self.windows.len() == 1 { "sma".to_owned() } else { format!("sma{window}") }
     }
 
-    fn settings(&self, args: &DemoArgs) -> Settings {
+    fn settings(&self, plugins: &Path) -> Settings {
         Settings {
             bootstrap_servers: self.brokers.clone(),
             pipelines: Vec::new(),
-            plugins: vec![args.plugins.clone()],
+            plugins: vec![plugins.to_owned()],
             state: None,
             rest: "127.0.0.1:0".to_owned(),
             metrics: None,
@@ -215,7 +229,7 @@ impl Stage {
     }
 
     /// Produces everything and waits until it is committed; returns how long that took from the first record.
-    fn stream(&self, app: &App) -> Result<Duration> {
+    fn stream(&self, app: &App, mut swaps: Option<Swaps>) -> Result<Duration> {
         let producer = Producer::new(&self.brokers)?;
         let template = "{bar:40} {human_pos} of {human_len} committed, {per_sec}, {eta} left";
         let progress = progress(self.ticks.len(), template);
@@ -229,6 +243,12 @@ impl Stage {
             }
             if sent.is_multiple_of(5_000) {
                 watch.look(&producer)?;
+            }
+            if let Some(swaps) = &mut swaps {
+                while swaps.is_early(sent, clock.elapsed()) {
+                    watch.wait(&producer)?;
+                }
+                swaps.put(sent, &progress)?;
             }
             self.send(&producer, &tick)?;
         }

@@ -38,10 +38,10 @@ pub enum Request {
 /// A checkpoint that is being written.
 #[derive(Debug)]
 pub struct Draft {
+    /// The checkpoint's id.
+    pub id: Uuid,
     /// The lane.
     pub lane: Lane,
-    /// The epoch of the claim under which it is taken.
-    pub epoch: i64,
     /// The offset below which every record is in the state.
     pub at: i64,
     /// The chain.
@@ -69,11 +69,11 @@ pub enum Answer {
     /// There is room for more, or a piece has come.
     Moved,
     /// All chunks are durable.
-    Stored(Lane, i64, Manifest),
-    /// Whether a checkpoint counts.
-    Counted(Lane, i64, bool),
-    /// A checkpoint came to nothing.
-    Failed(Lane, i64, Error),
+    Stored(Lane, Manifest),
+    /// Whether the checkpoint of this id counts.
+    Counted(Lane, Uuid, bool),
+    /// It came to nothing.
+    Failed(Lane, Uuid, Error),
 }
 
 /// Where answers go; must not block.
@@ -194,16 +194,16 @@ impl Keeping {
     async fn seal(&mut self, mut writing: Writing) {
         self.store(&mut writing).await;
         let Writing { draft, id, layer, failure, .. } = writing;
-        let (lane, epoch) = (draft.lane, draft.epoch);
+        let lane = draft.lane;
         (self.answers)(match failure {
-            Some(error) => Answer::Failed(lane, epoch, error),
+            Some(error) => Answer::Failed(lane, id, error),
             None => {
                 let mut layers = draft.below;
                 layers.push(layer);
                 let content = Content { stages: draft.stages, layers };
                 let (records, rows) = draft.counts;
                 let manifest = Manifest { id, at: draft.at, generation: draft.generation, records, rows, content };
-                Answer::Stored(lane, epoch, manifest)
+                Answer::Stored(lane, manifest)
             }
         });
     }
@@ -216,8 +216,8 @@ impl Keeping {
             }
         };
         (self.answers)(match counted {
-            Ok(counted) => Answer::Counted(claim.lane, claim.epoch, counted),
-            Err(error) => Answer::Failed(claim.lane, claim.epoch, error),
+            Ok(counted) => Answer::Counted(claim.lane, manifest.id, counted),
+            Err(error) => Answer::Failed(claim.lane, manifest.id, error),
         });
     }
 
@@ -269,7 +269,7 @@ fn alias_of(manifest: &Manifest, chunk: &Chunk) -> Result<String> {
 
 impl Writing {
     fn new(draft: Draft) -> Self {
-        let id = Uuid::new_v4();
+        let id = draft.id;
         let layer = Layer { checkpoint: id, chunks: 0, bytes: 0, entries: 0 };
         Writing { draft, id, stage: 0, gathered: Vec::new(), layer, failure: None }
     }

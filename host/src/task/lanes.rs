@@ -1,5 +1,7 @@
 //! The lanes of a task: claimed, restored, frozen for checkpoints, given up.
 
+use uuid::Uuid;
+
 use super::Task;
 use super::checkpoint::Of;
 use super::keeper::{Answer, Piece, Request};
@@ -205,15 +207,16 @@ impl Task {
         let (pipeline, task) = (&self.spec.pipeline, self.spec.number);
         match answer {
             Answer::Moved => Ok(()),
-            Answer::Stored(lane, epoch, manifest) => {
-                if let Some(slot) = self.slots.get_mut(&lane).filter(|slot| slot.claim.epoch == epoch) {
+            Answer::Stored(lane, manifest) => {
+                let Some(epoch) = self.taking(&lane, manifest.id) else { return Ok(()) };
+                if let Some(slot) = self.slots.get_mut(&lane) {
                     slot.stored(manifest.clone());
                 }
                 self.on(Event::Stored(lane, epoch, manifest))
             }
-            Answer::Counted(lane, epoch, counted) => {
-                let stored =
-                    self.slots.get(&lane).filter(|slot| slot.claim.epoch == epoch).and_then(Slot::stored_manifest);
+            Answer::Counted(lane, id, counted) => {
+                let Some(epoch) = self.taking(&lane, id) else { return Ok(()) };
+                let stored = self.slots.get(&lane).and_then(Slot::stored_manifest);
                 if let Some(manifest) = stored.filter(|_| counted) {
                     let metrics = &self.spec.metrics;
                     metrics.checkpoints.inc();
@@ -236,13 +239,19 @@ impl Task {
                 }
                 self.on(Event::Counted(lane, epoch, counted))
             }
-            Answer::Failed(lane, epoch, error) => {
+            Answer::Failed(lane, id, error) => {
+                let Some(epoch) = self.taking(&lane, id) else { return Ok(()) };
                 self.spec.metrics.checkpoints_failed.inc();
                 let (topic, partition) = (&*lane.topic, lane.partition);
                 tracing::error!(pipeline, task, topic, partition, hint = error.hint(), "checkpoint failed: {error}");
                 self.on(Event::CheckpointFailed(lane, epoch))
             }
         }
+    }
+
+    /// The epoch of a lane of which the checkpoint of this id is under way.
+    fn taking(&self, lane: &Lane, id: Uuid) -> Option<i64> {
+        self.slots.get(lane).filter(|slot| slot.is_taking(id)).map(|slot| slot.claim.epoch)
     }
 
     /// Asks whoever keeps checkpoints.

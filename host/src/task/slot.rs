@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::sync::mpsc as async_mpsc;
+use uuid::Uuid;
 
 use super::checkpoint::Of;
 use super::follower::{Fault, Follower, Judge};
@@ -56,6 +57,7 @@ pub struct Slot {
 /// A checkpoint from its freeze to its end.
 #[derive(Debug)]
 struct Taken {
+    id: Uuid,
     of: Of,
     /// The hand-out of the frozen chain, until everything is out.
     handing_out: Option<Cursor>,
@@ -225,16 +227,21 @@ impl Slot {
         let below = self.below(of)?.as_ref().filter(|below| !below.is_worn());
         let below: Vec<Layer> = below.map(|below| below.content.layers.clone()).unwrap_or_default();
         let extent = if below.is_empty() { Extent::Full } else { Extent::Incremental };
-        let (lane, epoch) = (self.claim.lane.clone(), self.claim.epoch);
+        let (id, lane) = (Uuid::new_v4(), self.claim.lane.clone());
         let (counts, generation) = (self.counts(), self.generation_of(of));
         let stages = self.chain(of)?.begin_checkpoint(extent)?;
-        self.taken = Some(Taken { of, handing_out: Some(Cursor::default()), stored: None });
-        Ok(Draft { lane, epoch, at, generation, counts, stages, below })
+        self.taken = Some(Taken { id, of, handing_out: Some(Cursor::default()), stored: None });
+        Ok(Draft { id, lane, at, generation, counts, stages, below })
     }
 
     /// Whether a frozen chain has more to hand out.
     pub fn is_handing_out(&self) -> bool {
         self.taken.as_ref().is_some_and(|taken| taken.handing_out.is_some())
+    }
+
+    /// Whether the checkpoint of this id is under way: what is told of others is of no more interest.
+    pub fn is_taking(&self, id: Uuid) -> bool {
+        self.taken.as_ref().is_some_and(|taken| taken.id == id)
     }
 
     /// Whose checkpoint is under way.

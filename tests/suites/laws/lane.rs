@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use uuid::Uuid;
 use weir::convert::by_name;
 use weir::record::origin::{OwnedPayloads, OwnedRecord};
-use weir::record::{Claim, Decision, Lane, Origin};
+use weir::record::{Claim, Decision, DecisionKind, Lane, Origin};
 use weir::sink::Encoder;
 use weir::sink::timescale::bind::{self, Filled, Settings, Table, TableColumn};
 use weir::sink::timescale::copy::CopyEncoder;
@@ -84,6 +84,8 @@ pub struct Cuts {
     pub stopped: usize,
     /// Ends of the worker, with the open flush lost.
     pub killed: usize,
+    /// Chains that took over from the one before while records were read.
+    pub flipped: usize,
 }
 
 /// A lane being read.
@@ -96,6 +98,8 @@ struct Reading<'a> {
     committed: Committed,
     /// The record that is read next.
     at: usize,
+    /// Tells the chains that take over apart.
+    generation: u8,
 }
 
 /// The table: what the generated records hold, what the chains write, and the coordinates.
@@ -131,6 +135,12 @@ fn table() -> Table {
         filled: Filled::ByWriter,
     };
     Table { schema: "public".to_owned(), name: "ticks".to_owned(), columns: columns.map(column).to_vec() }
+}
+
+/// How the records are read.
+fn converters() -> Converters {
+    let converter = |name| by_name(name).expect("a converter of this name");
+    Converters { key: converter("string"), value: converter("json") }
 }
 
 /// The encoder of the rows that a chain gives.
@@ -196,13 +206,11 @@ impl<'a> Reading<'a> {
         mut ledger: Ledger,
     ) -> Result<Self> {
         let (claim, chain) = (committed.claim(), chains()?);
-        let converter = |name| by_name(name).expect("a converter of this name");
-        let converters = Converters { key: converter("string"), value: converter("json") };
-        let member = Member::new(Generation([1; 32]), chain, &converters, encoder.wants())?;
+        let member = Member::new(Generation([1; 32]), chain, &converters(), encoder.wants())?;
         let runner = LaneRunner::new(&claim, Base::start(&claim), Caution::default(), member, Tolerance::All);
         let at = if runner.replay_until().is_some() { 0 } else { stream.place(claim.next_offset) };
         ledger.open(claim);
-        Ok(Reading { stream, chains, runner, encoder, ledger, committed, at })
+        Ok(Reading { stream, chains, runner, encoder, ledger, committed, at, generation: 1 })
     }
 
     /// Reads a run of records.
@@ -223,13 +231,47 @@ impl<'a> Reading<'a> {
             let committed = &mut self.committed;
             committed.copy.extend_from_slice(&segment.data);
             committed.lines.extend_from_slice(&segment.lines);
-            committed.decisions.extend(segment.decisions);
+            // That another chain speaks is no decision about a record.
+            let about = segment.decisions.into_iter().filter(|decision| decision.kind != DecisionKind::Cutover);
+            committed.decisions.extend(about);
             committed.counts.0 += segment.records;
             committed.counts.1 += segment.rows;
             committed.next_offset = segment.to;
             self.ledger.committed(&segment.lane, committed.epoch, segment.to);
         }
         Ok(())
+    }
+
+    /// Takes another chain a step nearer to speaking: it is given the state piece by piece, catches up, and takes over at an
+    /// edge of a flush. Returns whether it did.
+    fn change_over(&mut self, chance: &mut Chance) -> Result<bool> {
+        let failed = |fault| anyhow::anyhow!("{fault:?}");
+        let Some(follower) = self.runner.follower_mut() else {
+            if self.runner.replay_until().is_none() && chance.one_in(4) {
+                self.generation += 1;
+                let generation = Generation([self.generation; 32]);
+                let member = Member::new(generation, (self.chains)()?, &converters(), self.encoder.wants())?;
+                self.runner.join(member, None).map_err(failed)?;
+            }
+            return Ok(false);
+        };
+        if let Some(error) = follower.failure() {
+            anyhow::bail!("the follower broke: {error}");
+        }
+        if follower.is_receiving() {
+            self.runner.receive().map_err(failed)?;
+        } else if !follower.is_level() {
+            self.runner.catch_up();
+        } else if chance.one_in(2) {
+            self.flush()?;
+            self.runner.flip(&mut None);
+            // What spoke before is let go, or follows so that it can take over again.
+            if chance.one_in(2) {
+                self.runner.part()?;
+            }
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     /// The lane claimed anew by the same task: what is open is dropped, and its guests are built again.
@@ -260,6 +302,7 @@ pub fn cut(stream: &Stream, chains: Chains<'_>, chance: &mut Chance, cuts: &mut 
     while reading.at < stream.len() {
         reading.batch(1 + chance.below(batch_max))?;
         cuts.batches += 1;
+        cuts.flipped += usize::from(reading.change_over(chance)?);
         if chance.one_in(flush_every) {
             reading.flush()?;
             cuts.flushes += 1;
