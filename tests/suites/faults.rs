@@ -1,6 +1,7 @@
 //! What breaks while records stream, and that every record becomes its row once all the same: through the real worker,
 //! a real broker and a real database. Each suite compares all rows with a calculation of its own, from the log.
 
+mod brittle;
 mod checkpoints;
 mod cuts;
 mod database;
@@ -11,6 +12,7 @@ mod memory;
 mod refusals;
 mod replay;
 mod topics;
+mod traps;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
