@@ -3,6 +3,7 @@
 
 mod brittle;
 mod checkpoints;
+mod compaction;
 mod cuts;
 mod database;
 mod fences;

@@ -14,7 +14,7 @@ use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
 use super::bulk::{BulkQueue, Fault};
 use super::offsets::Lookup;
@@ -139,6 +139,7 @@ pub struct Consumer {
     /// Whether a broker has ever answered.
     was_up: bool,
     queue: BulkQueue,
+    config: Arc<ClientConfig>,
     client: ClientHandle,
     lanes: Vec<Held>,
 }
@@ -210,7 +211,8 @@ impl Consumer {
             reason: Mutex::new(None),
             waker: Arc::clone(waker),
         };
-        let mut client = BaseConsumer::from_config_and_context(&settings.client_config(), context)
+        let config = settings.client_config();
+        let mut client = BaseConsumer::from_config_and_context(&config, context)
             .map_err(|e| Error::caused(Kind::Config, "create the Kafka consumer", e))?;
         let on_group_event = Arc::clone(waker);
         client.set_nonempty_callback(move || on_group_event());
@@ -219,7 +221,8 @@ impl Consumer {
         let topics: Vec<&str> = settings.topics.iter().map(String::as_str).collect();
         client.subscribe(&topics).map_err(|e| failure("subscribe", e))?;
         let (brokers, topics) = (settings.bootstrap_servers.clone(), settings.topics.clone());
-        Ok(Consumer { brokers, topics, was_up: false, queue, client: ClientHandle(client), lanes: Vec::new() })
+        let (client, config) = (ClientHandle(client), Arc::new(config));
+        Ok(Consumer { brokers, topics, was_up: false, queue, client, config, lanes: Vec::new() })
     }
 
     /// Serves the client: returns what the group decided since the last call, and what went wrong.
@@ -405,7 +408,7 @@ impl Consumer {
 
     /// A handle for look-ups that wait for the broker, to be used on another thread.
     pub fn lookup(&self) -> Lookup {
-        Lookup::new(Arc::clone(&self.client.0))
+        Lookup::new(Arc::clone(&self.client.0), Arc::clone(&self.config))
     }
 
     /// The first offset of a lane that has not been read yet.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
 use super::committer::{Answer, Inquiry};
+use super::compaction::Kept;
 use super::keeper;
 use super::machine::Event;
 use crate::kafka::Waker;
@@ -18,8 +19,8 @@ pub(super) enum Message {
     Answer(Answer),
     /// From a look-up.
     Starts(Event),
-    /// What the broker says of the topics of lanes to claim.
-    Described(Inquiry),
+    /// What the broker says of the topics of lanes to claim, and of the logs that it has not been asked about.
+    Described(Inquiry, Option<Kept>),
     /// What it says of topics that are being read.
     Seen(Vec<Topic>),
     /// From whoever keeps checkpoints.

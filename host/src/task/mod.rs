@@ -8,6 +8,7 @@
 pub mod backoff;
 pub mod checkpoint;
 pub mod committer;
+mod compaction;
 mod gaps;
 pub mod keeper;
 pub mod lane;
@@ -202,6 +203,8 @@ struct SpecParts {
     partitions_added: PartitionsAdded,
     converters: Converters,
     chain: ChainFactory,
+    /// How often checkpoints are taken, in milliseconds; None = there are none.
+    checkpoint_ms: Option<u64>,
     generation: Generation,
     until: BTreeMap<Lane, i64>,
     tolerance: Tolerance,
@@ -231,6 +234,7 @@ impl Task {
             partitions_added: spec.partitions_added.unwrap_or(PartitionsAdded::by_state(stateful)),
             converters: Converters { key: spec.key_converter, value: spec.value_converter },
             chain: spec.chain,
+            checkpoint_ms: checkpoints.map(|interval| interval.ms),
             generation: spec.machine.generation,
             until: spec.until,
             tolerance: spec.tolerance,
@@ -328,10 +332,7 @@ impl Task {
         match message {
             Message::Wake => Ok(()),
             Message::Starts(event) | Message::Answer(Answer::Machine(event)) => self.on(event),
-            Message::Described(inquiry) => {
-                self.send(Request::Recognise(inquiry));
-                Ok(())
-            }
+            Message::Described(inquiry, kept) => self.described(inquiry, kept),
             Message::Seen(topics) => self.seen(&topics),
             Message::Answer(Answer::Recognised(inquiry, noted)) => self.recognised(inquiry, noted),
             Message::Answer(Answer::Encoder(topic, encoder)) => {
