@@ -128,7 +128,7 @@ impl Store {
         let stages = chain.begin_checkpoint(extent)?;
         let mut stop = begun.elapsed();
         let generation = Generation([0; 32]);
-        let draft = Draft { lane: lane.clone(), epoch: 0, at: 0, generation, counts: (0, 0), stages, below };
+        let draft = Draft { lane: lane.clone(), epoch: 0, at: 0, generation, counts: (0, 0), idles: 0, stages, below };
         self.requests.send(Request::Begin(Box::new(draft))).await?;
         let mut cursor = Cursor::default();
         loop {

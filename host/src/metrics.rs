@@ -45,6 +45,7 @@ pub struct Metrics {
     checkpoint_pause_seconds: HistogramVec,
     restores: IntCounterVec,
     rebuilds: IntCounterVec,
+    idle_advances: IntCounterVec,
     guest_seconds: HistogramVec,
     guest_memory: IntGaugeVec,
     busy_seconds: CounterVec,
@@ -85,6 +86,8 @@ pub struct PipelineMetrics {
     pub restores: IntCounter,
     /// Lanes that were rebuilt because a guest broke.
     pub rebuilds: IntCounter,
+    /// Silences by which watermarks were moved.
+    pub idle_advances: IntCounter,
     /// One batch through the chain, guests included.
     pub guest_seconds: Histogram,
     /// Time at which records were processed, in seconds.
@@ -152,6 +155,12 @@ impl Metrics {
                 &seconds,
             )?,
             restores: counter(&r, "weir_restores_total", "Lanes whose state came from a checkpoint.", PIPELINE)?,
+            idle_advances: counter(
+                &r,
+                "weir_idle_advances_total",
+                "Silences by which watermarks were moved.",
+                PIPELINE,
+            )?,
             rebuilds: counter(&r, "weir_rebuilds_total", "Lanes rebuilt because a guest broke.", PIPELINE)?,
             guest_seconds: histogram(&r, "weir_chain_seconds", "One batch through the chain.", PIPELINE, &seconds)?,
             guest_memory: gauge(&r, "weir_guest_memory_bytes", "Linear memory of a lane's guests.", LANE)?,
@@ -187,6 +196,7 @@ impl Metrics {
             checkpoint_pause_seconds: self.checkpoint_pause_seconds.with_label_values(&labels),
             restores: self.restores.with_label_values(&labels),
             rebuilds: self.rebuilds.with_label_values(&labels),
+            idle_advances: self.idle_advances.with_label_values(&labels),
             guest_seconds: self.guest_seconds.with_label_values(&labels),
             process_busy: self.busy_seconds.with_label_values(&[pipeline, "process"]),
             commit_busy: self.busy_seconds.with_label_values(&[pipeline, "commit"]),

@@ -12,6 +12,7 @@ mod log;
 mod memory;
 mod refusals;
 mod replay;
+mod silence;
 mod topics;
 mod traps;
 

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::ClientContext;
 use rdkafka::bindings::rd_kafka_resp_err_t as Native;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
@@ -139,8 +138,8 @@ pub struct Consumer {
     /// Whether a broker has ever answered.
     was_up: bool,
     queue: BulkQueue,
-    config: Arc<ClientConfig>,
     client: ClientHandle,
+    config: Arc<ClientConfig>,
     lanes: Vec<Held>,
 }
 
@@ -156,6 +155,8 @@ struct Held {
     first: Option<i64>,
     /// Whether it has been read to where the log ended then.
     at_end: bool,
+    /// Where its log ends, while it has been read up to there.
+    end: Option<i64>,
     reading: Reading,
 }
 
@@ -185,7 +186,7 @@ impl Held {
             tracing::warn!(lane = %self.lane, records = known, from = begins, unread = self.unread, "records came twice");
         }
         if run.next_offset > self.unread {
-            (self.unread, self.leader_epoch) = (run.next_offset, run.leader_epoch);
+            (self.unread, self.leader_epoch, self.end) = (run.next_offset, run.leader_epoch, None);
         }
         Ok((known < run.len()).then(|| if known == 0 { run } else { run.slice(known..run.len()) }))
     }
@@ -289,7 +290,7 @@ impl Consumer {
             // To unassign it and assign it anew would let the end of the old assignment undo the new one's
             // forwarding to our queue.
             (held.unread, held.leader_epoch) = (offset, leader_epoch);
-            (held.first, held.at_end, held.reading) = (None, false, Reading::Seeking);
+            (held.first, held.at_end, held.end, held.reading) = (None, false, None, Reading::Seeking);
             self.seek();
             return Ok(());
         }
@@ -297,7 +298,8 @@ impl Consumer {
         // are assigned already.
         let is_sought = leader_epoch.is_some() || !self.is_cooperative();
         let reading = if is_sought { Reading::Seeking } else { Reading::On };
-        let held = Held { lane: lane.clone(), unread: offset, leader_epoch, first: None, at_end: false, reading };
+        let held =
+            Held { lane: lane.clone(), unread: offset, leader_epoch, first: None, at_end: false, end: None, reading };
         self.lanes.push(held.clone());
         if self.is_cooperative() {
             self.queue.forward(lane);
@@ -384,7 +386,9 @@ impl Consumer {
             }
         }
         for held in self.lanes.iter_mut().filter(|held| held.reading == Reading::On) {
-            held.at_end |= ends.iter().any(|end| end.lane == held.lane);
+            let Some(end) = ends.iter().rfind(|end| end.lane == held.lane) else { continue };
+            held.at_end = true;
+            held.end = Some(end.offset).filter(|&end| end >= held.unread);
         }
         (fresh, errors)
     }
@@ -393,6 +397,12 @@ impl Consumer {
     /// only told where the settings ask for it.
     pub fn is_at_end(&self, lane: &Lane) -> bool {
         self.lanes.iter().any(|held| held.lane == *lane && held.at_end)
+    }
+
+    /// Where the log of a lane ends, if it has been read up to there and nothing has come since; only told where the
+    /// settings ask for it.
+    pub fn end(&self, lane: &Lane) -> Option<i64> {
+        self.lanes.iter().find(|held| held.lane == *lane && held.reading == Reading::On)?.end
     }
 
     /// Tells the group how far the sink stands, for lag tools; nobody resumes from it.
@@ -485,6 +495,7 @@ mod tests {
             leader_epoch: None,
             first: None,
             at_end: false,
+            end: None,
             reading: Reading::On,
         };
         let mut read = |offsets: &[i64]| held.take(run_of(offsets)).unwrap().map(|run| run.offsets.to_vec());

@@ -1,7 +1,9 @@
 //! One lane's way from consumed records to encoded rows: decode, chain, encode, or replay without output.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use self::idle::Repeat;
 use super::ledger::Ledger;
 use super::replay::{Base, Replay};
 use super::suspect::{Breakage, Caution, is_breakage};
@@ -13,16 +15,22 @@ use crate::record::{Batch, Claim, Decision, DecisionKind, Lane, Origin, RowError
 use crate::sink::Encoder;
 use crate::transform::{Chain, StageFailure};
 
+pub mod idle;
+
 /// A lane that is being read.
 pub struct LaneRunner {
     lane: Lane,
     decoder: Decoder,
     chain: Chain,
     replay: Option<Replay>,
+    /// The advances by silence that the replay repeats, by offset.
+    repeats: VecDeque<Repeat>,
     caution: Caution,
     tolerance: Tolerance,
     /// Records read and rows that left the chain, since the lane's start.
     counts: (u64, u64),
+    /// The leader epoch of the last record below where the lane stands.
+    leader_epoch: Option<i32>,
 }
 
 impl std::fmt::Debug for LaneRunner {
@@ -55,7 +63,10 @@ impl LaneRunner {
         let replay = chain.is_stateful().then(|| Replay::of(claim, base)).flatten();
         chain.mute(replay.is_some());
         let counts = (claim.records, claim.rows);
-        LaneRunner { lane: claim.lane.clone(), decoder, chain, replay, caution, tolerance, counts }
+        let mut repeats = idle::recorded(claim);
+        repeats.retain(|repeat| replay.is_some() && repeat.offset >= base.at);
+        let (lane, leader_epoch) = (claim.lane.clone(), claim.leader_epoch);
+        LaneRunner { lane, decoder, chain, replay, repeats, caution, tolerance, counts, leader_epoch }
     }
 
     /// Its chain, to be frozen between two batches.
@@ -117,12 +128,10 @@ impl LaneRunner {
         let Some(until) = self.replay_until() else { return Ok(Some(run)) };
         let split = run.offsets.partition_point(|&offset| offset < until);
         if split > 0 {
-            let old = Arc::new(run.slice(0..split));
-            let (batch, failed) = self.transform(&old)?;
-            if let Some(replay) = &mut self.replay {
-                replay.replayed(old.len(), batch.len(), &failed)?;
-                replay.read_under(run.leader_epoch);
-            }
+            self.feed_old(run.slice(0..split))?;
+        }
+        if run.next_offset >= until {
+            self.repeat_rest()?;
         }
         if run.next_offset >= until
             && let Some(replay) = self.replay.take_if(|_| run.next_offset >= until)
@@ -150,7 +159,7 @@ impl LaneRunner {
         if let Some((offset, error)) = failed.first().filter(|_| self.tolerance == Tolerance::None) {
             return Err(self.failure(*offset, error).into());
         }
-        segment.leader_epoch = run.leader_epoch;
+        (segment.leader_epoch, self.leader_epoch) = (run.leader_epoch, run.leader_epoch);
         segment.records += run.len() as u64;
         segment.rows += batch.len() as u64;
         self.counts = (self.counts.0 + run.len() as u64, self.counts.1 + batch.len() as u64);

@@ -122,7 +122,7 @@ impl Task {
     pub(super) fn freeze(&mut self, lane: &Lane, at: i64) -> Result<()> {
         let Some(slot) = self.slots.get_mut(lane) else { return Ok(()) };
         let paused = self.spec.metrics.checkpoint_pause_seconds.start_timer();
-        let frozen = slot.freeze(at, self.spec.generation);
+        let frozen = slot.freeze(at, self.machine.ledger.idles(lane), self.spec.generation);
         paused.observe_duration();
         match frozen {
             Ok(draft) => self.keep(Request::Begin(Box::new(draft))),

@@ -9,7 +9,7 @@ use super::compaction::Kept;
 use super::keeper;
 use super::machine::Event;
 use crate::kafka::Waker;
-use crate::record::Topic;
+use crate::record::{Lane, Topic};
 
 /// What reaches the thread's queue.
 pub(super) enum Message {
@@ -23,6 +23,15 @@ pub(super) enum Message {
     Described(Inquiry, Option<Kept>),
     /// What it says of topics that are being read.
     Seen(Vec<Topic>),
+    /// Where the log of a silent lane ends, by the broker.
+    Ends {
+        /// The lane.
+        lane: Lane,
+        /// The epoch of the claim under which it was asked.
+        epoch: i64,
+        /// The offset after its last record.
+        end: i64,
+    },
     /// From whoever keeps checkpoints.
     Kept(keeper::Answer),
     /// Finish and end.

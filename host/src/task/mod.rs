@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod committer;
 mod compaction;
 mod gaps;
+mod idle;
 pub mod keeper;
 pub mod lane;
 mod lanes;
@@ -20,6 +21,7 @@ pub mod patience;
 pub mod planted;
 pub mod replay;
 mod report;
+mod silence;
 mod slot;
 pub mod status;
 pub mod suspect;
@@ -201,10 +203,10 @@ struct SpecParts {
     number: usize,
     offset_reset: OffsetReset,
     partitions_added: PartitionsAdded,
-    converters: Converters,
-    chain: ChainFactory,
     /// How often checkpoints are taken, in milliseconds; None = there are none.
     checkpoint_ms: Option<u64>,
+    converters: Converters,
+    chain: ChainFactory,
     generation: Generation,
     until: BTreeMap<Lane, i64>,
     tolerance: Tolerance,
@@ -232,9 +234,9 @@ impl Task {
             number: spec.number,
             offset_reset: spec.offset_reset,
             partitions_added: spec.partitions_added.unwrap_or(PartitionsAdded::by_state(stateful)),
+            checkpoint_ms: checkpoints.map(|interval| interval.ms),
             converters: Converters { key: spec.key_converter, value: spec.value_converter },
             chain: spec.chain,
-            checkpoint_ms: checkpoints.map(|interval| interval.ms),
             generation: spec.machine.generation,
             until: spec.until,
             tolerance: spec.tolerance,
@@ -346,6 +348,7 @@ impl Task {
                 self.on(Event::Written(report))
             }
             Message::Kept(answer) => self.kept(answer),
+            Message::Ends { lane, epoch, end } => self.silent(lane, epoch, end),
             Message::Drain => self.on(Event::Drain),
         }
     }
@@ -379,6 +382,7 @@ impl Task {
             Action::Freeze { lane, at } => return self.freeze(&lane, at),
             Action::Count(claim, manifest) => self.keep(keeper::Request::Count(claim, manifest)),
             Action::Thaw { lane, counts } => return self.thaw(&lane, counts),
+            Action::Idle { lane, epoch } => return self.ask_for_more(lane, epoch),
             Action::Fail(error) => self.failure = Some(error),
             Action::End => {}
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc as async_mpsc;
 
 use super::keeper::{Draft, Piece};
-use super::lane::LaneRunner;
+use super::lane::{LaneRunner, idle};
 use super::replay::Base;
 use super::suspect::Caution;
 use super::writer::Tolerance;
@@ -153,7 +153,9 @@ impl Slot {
         if held != given && !migrates {
             return Err(miscounted(given, held));
         }
-        self.base = Base { compared: self.same_chain, ..Base::of(&manifest) }.beyond(&self.claim.gaps);
+        let base = Base { compared: self.same_chain, ..Base::of(&manifest) }.beyond(&self.claim.gaps);
+        let fired = idle::repeat_behind(&mut chain, &self.claim, manifest.at, base.at)?;
+        self.base = Base { rows: base.rows + fired, ..base };
         self.stage = Stage::Waiting(Some(chain));
         // Changes can be laid over what this very chain has read as it was.
         self.below = Some(manifest).filter(|_| self.same_chain && !migrates);
@@ -189,8 +191,8 @@ impl Slot {
         }
     }
 
-    /// Freezes the chain: the draft of a checkpoint at this offset.
-    pub fn freeze(&mut self, at: i64, generation: Generation) -> Result<Draft> {
+    /// Freezes the chain: the draft of a checkpoint at this offset, after so many silences.
+    pub fn freeze(&mut self, at: i64, idles: i64, generation: Generation) -> Result<Draft> {
         let below = self.below.as_ref().filter(|below| !below.is_worn());
         let below: Vec<Layer> = below.map(|below| below.content.layers.clone()).unwrap_or_default();
         let extent = if below.is_empty() { Extent::Full } else { Extent::Incremental };
@@ -198,7 +200,7 @@ impl Slot {
         let counts = self.counts();
         let stages = self.chain()?.begin_checkpoint(extent)?;
         self.handing_out = Some(Cursor::default());
-        Ok(Draft { lane, epoch, at, generation, counts, stages, below })
+        Ok(Draft { lane, epoch, at, generation, counts, idles, stages, below })
     }
 
     /// Whether a frozen chain has more to hand out.

@@ -173,7 +173,7 @@ impl<'a> Tail<'a> {
 
     async fn call(&self, client: &Client, statement: &Statement) -> Result<u64, Cause> {
         let a = &self.advance;
-        let parameters: [&(dyn ToSql + Sync); 10] = [
+        let parameters: [&(dyn ToSql + Sync); 12] = [
             &self.pipeline,
             &a.topics,
             &a.partitions,
@@ -184,6 +184,8 @@ impl<'a> Tail<'a> {
             &a.records,
             &a.rows,
             &a.leader_epochs,
+            &a.idles,
+            &a.more_idles,
         ];
         client.execute(statement, &parameters).await
     }
