@@ -15,7 +15,7 @@ use super::{failure, schema};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::{self, Point};
 use crate::limits::CHECKPOINTS_KEPT;
-use crate::record::{Claim, Lane};
+use crate::record::{Claim, DecisionKind, Lane, Stage};
 use crate::sink::directory::Directory;
 use crate::sink::{BoxFuture, Keeper};
 use crate::state::{ChunkId, Generation, Manifest};
@@ -190,19 +190,33 @@ impl Counting<'_> {
         Ok(row.is_some())
     }
 
-    /// Writes the manifest; its chain speaks from now on.
+    /// Writes the manifest; its chain speaks from now on, which is recorded where another one did before.
     async fn speak(&self, connection: &Connection) -> Result<(), tokio_postgres::Error> {
         insert(&connection.client, self.schema, self.pipeline, self.claim.epoch, &self.claim.lane, self.manifest)
             .await?;
         let lane = &self.claim.lane;
         let generation = &self.manifest.generation;
+        // All parts of a statement see what was there before it.
         let sql = format!(
-            "UPDATE {}.position SET generation = $4 WHERE pipeline = $1 AND topic = $2 AND partition = $3
-               AND generation IS DISTINCT FROM $4",
+            "WITH before AS (
+               SELECT generation FROM {0}.position WHERE pipeline = $1 AND topic = $2 AND partition = $3
+             ), cutover AS (
+               UPDATE {0}.position SET generation = $4 WHERE pipeline = $1 AND topic = $2 AND partition = $3
+                 AND generation IS DISTINCT FROM $4 RETURNING generation
+             )
+             INSERT INTO {0}.decision (pipeline, topic, partition, at_offset, kind, stage, detail)
+             SELECT $1, $2, $3, $5, $6, $7,
+               format('from generation %s to %s', encode(substr(before.generation, 1, 6), 'hex'),
+                 encode(substr(cutover.generation, 1, 6), 'hex'))
+             FROM before, cutover WHERE before.generation IS NOT NULL
+             ON CONFLICT (pipeline, topic, partition, at_offset, kind, stage) DO UPDATE
+             SET detail = decision.detail || '; ' || excluded.detail, decided_at = excluded.decided_at",
             self.schema
         );
-        connection.client.execute(&sql, &[&self.pipeline, &&*lane.topic, &lane.partition, &&generation.0[..]]).await?;
-        Ok(())
+        let (topic, kind, stage) = (&*lane.topic, DecisionKind::Cutover.name(), Stage::Sink.number());
+        let row: [&(dyn ToSql + Sync); 7] =
+            [&self.pipeline, &topic, &lane.partition, &&generation.0[..], &self.manifest.at, &kind, &stage];
+        connection.client.execute(&sql, &row).await.map(drop)
     }
 
     /// Removes manifests beyond the newest, and the chunks that none of the rest needs.
