@@ -129,7 +129,16 @@ impl Store {
         let stages = chain.begin_checkpoint(extent)?;
         let mut stop = begun.elapsed();
         let generation = Generation([0; 32]);
-        let draft = Draft { id: Uuid::new_v4(), lane: lane.clone(), at: 0, generation, counts: (0, 0), stages, below };
+        let draft = Draft {
+            id: Uuid::new_v4(),
+            lane: lane.clone(),
+            at: 0,
+            generation,
+            counts: (0, 0),
+            idles: 0,
+            stages,
+            below,
+        };
         self.requests.send(Request::Begin(Box::new(draft))).await?;
         let mut cursor = Cursor::default();
         loop {

@@ -238,7 +238,7 @@ pub fn consumer(
         client_id: format!("connector-consumer-{}-{number}", pipeline.name),
         topics: pipeline.topics.clone(),
         overrides: pipeline.consumer_overrides.clone(),
-        tells_ends: !pipeline.until.is_empty(),
+        tells_ends: !pipeline.until.is_empty() || pipeline.idle_timeout_ms > 0,
         fetch_bytes_max,
     }
 }
@@ -273,6 +273,7 @@ impl worker::Builder for Parts {
                 stateful: false,
                 generation: line.generation,
                 checkpoints: Some(Interval { records: pipeline.checkpoints.records, ms: pipeline.checkpoints.ms }),
+                idle_ms: Some(pipeline.idle_timeout_ms).filter(|&ms| ms > 0),
                 linger_ms: pipeline.linger_ms,
                 flush_rows_max: FLUSH_ROWS_MAX,
                 flush_bytes_max: (self.task_bytes / 4).min(FLUSH_BYTES_MAX),

@@ -48,6 +48,8 @@ pub enum Kind {
     TopicMissing,
     /// The topic was deleted, and another made under its name.
     TopicRecreated,
+    /// Compaction may take records away that state is rebuilt from.
+    TopicCompacted,
     /// Partitions were added to a topic whose state is kept by partition.
     PartitionsAdded,
     /// The log lost records that had been read: an election of a leader that did not have them.
@@ -125,6 +127,7 @@ impl Kind {
             | Kind::Secret
             | Kind::BrokerDenied
             | Kind::TopicRecreated
+            | Kind::TopicCompacted
             | Kind::PartitionsAdded
             | Kind::LogTruncated
             | Kind::GapRefused
@@ -171,6 +174,9 @@ impl Kind {
             Kind::TopicMissing => "Create the topic or correct `topics`; weir keeps looking.",
             Kind::TopicRecreated => {
                 "Offsets of the deleted topic mean nothing in the new one: give the pipeline another name, and it begins anew."
+            }
+            Kind::TopicCompacted => {
+                "Raise the topic's `min.compaction.lag.ms`, take checkpoints more often, or read a topic that is not compacted."
             }
             Kind::PartitionsAdded => {
                 "A key that moved to another partition has left its state behind: set `partitions.added: continue` to read \

@@ -47,6 +47,7 @@ pub struct Metrics {
     rebuilds: IntCounterVec,
     swaps: IntCounterVec,
     swap_pause_seconds: HistogramVec,
+    idle_advances: IntCounterVec,
     guest_seconds: HistogramVec,
     guest_memory: IntGaugeVec,
     busy_seconds: CounterVec,
@@ -91,6 +92,8 @@ pub struct PipelineMetrics {
     pub rebuilds: IntCounter,
     /// Time between the last row of a chain and the first of the one that took over, by lane.
     pub swap_pause_seconds: Histogram,
+    /// Silences by which watermarks were moved.
+    pub idle_advances: IntCounter,
     /// One batch through the chain, guests included.
     pub guest_seconds: Histogram,
     /// Time at which records were processed, in seconds.
@@ -158,6 +161,12 @@ impl Metrics {
                 &seconds,
             )?,
             restores: counter(&r, "weir_restores_total", "Lanes whose state came from a checkpoint.", PIPELINE)?,
+            idle_advances: counter(
+                &r,
+                "weir_idle_advances_total",
+                "Silences by which watermarks were moved.",
+                PIPELINE,
+            )?,
             rebuilds: counter(&r, "weir_rebuilds_total", "Lanes rebuilt because a guest broke.", PIPELINE)?,
             swaps: counter(&r, "weir_swaps_total", "Chains that were to take over, by what became of them.", OUTCOME)?,
             swap_pause_seconds: histogram(
@@ -207,6 +216,7 @@ impl Metrics {
             restores: self.restores.with_label_values(&labels),
             rebuilds: self.rebuilds.with_label_values(&labels),
             swap_pause_seconds: self.swap_pause_seconds.with_label_values(&labels),
+            idle_advances: self.idle_advances.with_label_values(&labels),
             guest_seconds: self.guest_seconds.with_label_values(&labels),
             process_busy: self.busy_seconds.with_label_values(&[pipeline, "process"]),
             commit_busy: self.busy_seconds.with_label_values(&[pipeline, "commit"]),

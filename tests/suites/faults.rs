@@ -1,7 +1,9 @@
 //! What breaks while records stream, and that every record becomes its row once all the same: through the real worker,
 //! a real broker and a real database. Each suite compares all rows with a calculation of its own, from the log.
 
+mod brittle;
 mod checkpoints;
+mod compaction;
 mod cuts;
 mod database;
 mod fences;
@@ -10,8 +12,10 @@ mod log;
 mod memory;
 mod refusals;
 mod replay;
+mod silence;
 mod swap;
 mod topics;
+mod traps;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

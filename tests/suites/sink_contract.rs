@@ -3,6 +3,7 @@
 
 mod checkpoints;
 mod claims;
+mod fences;
 mod outcomes;
 mod refusals;
 mod schema;

@@ -152,7 +152,7 @@ impl Stage {
             return Err(Error::new(Kind::Internal, "the demo's sink is a table"));
         };
         let swaps = Swaps::prepare(&args.plugins, &args.swap, self.ticks.len())?;
-        let settings = self.settings(swaps.as_ref().map_or(&args.plugins, Swaps::directory));
+        let settings = self.settings(swaps.as_ref().map_or(args.plugins.as_path(), Swaps::directory));
         let mut app = App::start(&settings, std::env::current_exe().ok(), |_| Ok((vec![pipeline], Vec::new())))?;
         if swaps.is_some() {
             app.watch(&settings)?;
@@ -245,7 +245,7 @@ impl Stage {
                 watch.look(&producer)?;
             }
             if let Some(swaps) = &mut swaps {
-                while swaps.is_early(sent, clock.elapsed()) {
+                while Swaps::is_early(sent, clock.elapsed()) {
                     watch.wait(&producer)?;
                 }
                 swaps.put(sent, &progress)?;

@@ -37,6 +37,8 @@ pub struct Pipeline {
     pub errors: Errors,
     /// Milliseconds that a flush may wait for more rows while the database is idle; 0 = none.
     pub linger_ms: u64,
+    /// After how many milliseconds of silence watermarks are moved; 0 = never.
+    pub idle_timeout_ms: u64,
     /// How often and where state is kept.
     pub checkpoints: Checkpoints,
     /// How plugins are swapped.

@@ -38,6 +38,7 @@ pub fn check(entries: &[Entry], sources: &dyn Sources) -> Checked {
         _ => PartitionsAdded::Fail,
     });
     let linger_ms = values.whole(&keys::LINGER_MS) as u64;
+    let idle_timeout_ms = values.whole(&keys::IDLE_TIMEOUT_MS) as u64;
     let checkpoints = Checkpoints {
         records: values.whole(&keys::CHECKPOINT_INTERVAL_RECORDS) as u64,
         ms: values.whole(&keys::CHECKPOINT_INTERVAL_MS) as u64,
@@ -73,6 +74,7 @@ pub fn check(entries: &[Entry], sources: &dyn Sources) -> Checked {
         transforms: transforms.clone(),
         errors,
         linger_ms,
+        idle_timeout_ms,
         checkpoints,
         swap,
         sink,

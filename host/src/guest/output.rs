@@ -20,6 +20,16 @@ pub enum RowOrigin {
     Rows(ScalarBuffer<u32>),
 }
 
+impl RowOrigin {
+    /// The number of output rows of a batch of so many rows.
+    pub fn len(&self, batch_rows: usize) -> usize {
+        match self {
+            RowOrigin::Identity => batch_rows,
+            RowOrigin::Rows(rows) => rows.len(),
+        }
+    }
+}
+
 /// A row that the guest could not process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuestRowError {

@@ -34,6 +34,8 @@ type RawMessage = *mut ffi::rd_kafka_message_t;
 pub struct Fault {
     /// The lane it concerns.
     pub lane: Lane,
+    /// The offset it concerns: of the end of a log, where that is.
+    pub offset: i64,
     /// The client's code.
     pub code: ffi::rd_kafka_resp_err_t,
     /// The client's sentence.
@@ -152,7 +154,7 @@ impl BulkQueue {
     fn fault(&self, message: &Message, lane: usize) -> Option<Fault> {
         let (code, text) = message.error()?;
         let (_, _, lane) = self.lanes.get(lane)?;
-        Some(Fault { lane: lane.clone(), code, message: text })
+        Some(Fault { lane: lane.clone(), offset: message.offset(), code, message: text })
     }
 
     fn finish(&self, lane: usize, run: Run) -> Option<Origin> {

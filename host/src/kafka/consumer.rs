@@ -8,13 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::ClientContext;
 use rdkafka::bindings::rd_kafka_resp_err_t as Native;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
 use super::bulk::{BulkQueue, Fault};
 use super::offsets::Lookup;
@@ -140,6 +139,7 @@ pub struct Consumer {
     was_up: bool,
     queue: BulkQueue,
     client: ClientHandle,
+    config: Arc<ClientConfig>,
     lanes: Vec<Held>,
 }
 
@@ -155,6 +155,8 @@ struct Held {
     first: Option<i64>,
     /// Whether it has been read to where the log ended then.
     at_end: bool,
+    /// Where its log ends, while it has been read up to there.
+    end: Option<i64>,
     reading: Reading,
 }
 
@@ -184,7 +186,7 @@ impl Held {
             tracing::warn!(lane = %self.lane, records = known, from = begins, unread = self.unread, "records came twice");
         }
         if run.next_offset > self.unread {
-            (self.unread, self.leader_epoch) = (run.next_offset, run.leader_epoch);
+            (self.unread, self.leader_epoch, self.end) = (run.next_offset, run.leader_epoch, None);
         }
         Ok((known < run.len()).then(|| if known == 0 { run } else { run.slice(known..run.len()) }))
     }
@@ -210,7 +212,8 @@ impl Consumer {
             reason: Mutex::new(None),
             waker: Arc::clone(waker),
         };
-        let mut client = BaseConsumer::from_config_and_context(&settings.client_config(), context)
+        let config = settings.client_config();
+        let mut client = BaseConsumer::from_config_and_context(&config, context)
             .map_err(|e| Error::caused(Kind::Config, "create the Kafka consumer", e))?;
         let on_group_event = Arc::clone(waker);
         client.set_nonempty_callback(move || on_group_event());
@@ -219,7 +222,8 @@ impl Consumer {
         let topics: Vec<&str> = settings.topics.iter().map(String::as_str).collect();
         client.subscribe(&topics).map_err(|e| failure("subscribe", e))?;
         let (brokers, topics) = (settings.bootstrap_servers.clone(), settings.topics.clone());
-        Ok(Consumer { brokers, topics, was_up: false, queue, client: ClientHandle(client), lanes: Vec::new() })
+        let (client, config) = (ClientHandle(client), Arc::new(config));
+        Ok(Consumer { brokers, topics, was_up: false, queue, client, config, lanes: Vec::new() })
     }
 
     /// Serves the client: returns what the group decided since the last call, and what went wrong.
@@ -286,7 +290,7 @@ impl Consumer {
             // To unassign it and assign it anew would let the end of the old assignment undo the new one's
             // forwarding to our queue.
             (held.unread, held.leader_epoch) = (offset, leader_epoch);
-            (held.first, held.at_end, held.reading) = (None, false, Reading::Seeking);
+            (held.first, held.at_end, held.end, held.reading) = (None, false, None, Reading::Seeking);
             self.seek();
             return Ok(());
         }
@@ -294,7 +298,8 @@ impl Consumer {
         // are assigned already.
         let is_sought = leader_epoch.is_some() || !self.is_cooperative();
         let reading = if is_sought { Reading::Seeking } else { Reading::On };
-        let held = Held { lane: lane.clone(), unread: offset, leader_epoch, first: None, at_end: false, reading };
+        let held =
+            Held { lane: lane.clone(), unread: offset, leader_epoch, first: None, at_end: false, end: None, reading };
         self.lanes.push(held.clone());
         if self.is_cooperative() {
             self.queue.forward(lane);
@@ -381,7 +386,9 @@ impl Consumer {
             }
         }
         for held in self.lanes.iter_mut().filter(|held| held.reading == Reading::On) {
-            held.at_end |= ends.iter().any(|end| end.lane == held.lane);
+            let Some(end) = ends.iter().rfind(|end| end.lane == held.lane) else { continue };
+            held.at_end = true;
+            held.end = Some(end.offset).filter(|&end| end >= held.unread);
         }
         (fresh, errors)
     }
@@ -390,6 +397,12 @@ impl Consumer {
     /// only told where the settings ask for it.
     pub fn is_at_end(&self, lane: &Lane) -> bool {
         self.lanes.iter().any(|held| held.lane == *lane && held.at_end)
+    }
+
+    /// Where the log of a lane ends, if it has been read up to there and nothing has come since; only told where the
+    /// settings ask for it.
+    pub fn end(&self, lane: &Lane) -> Option<i64> {
+        self.lanes.iter().find(|held| held.lane == *lane && held.reading == Reading::On)?.end
     }
 
     /// Tells the group how far the sink stands, for lag tools; nobody resumes from it.
@@ -405,7 +418,7 @@ impl Consumer {
 
     /// A handle for look-ups that wait for the broker, to be used on another thread.
     pub fn lookup(&self) -> Lookup {
-        Lookup::new(Arc::clone(&self.client.0))
+        Lookup::new(Arc::clone(&self.client.0), Arc::clone(&self.config))
     }
 
     /// The first offset of a lane that has not been read yet.
@@ -482,6 +495,7 @@ mod tests {
             leader_epoch: None,
             first: None,
             at_end: false,
+            end: None,
             reading: Reading::On,
         };
         let mut read = |offsets: &[i64]| held.take(run_of(offsets)).unwrap().map(|run| run.offsets.to_vec());

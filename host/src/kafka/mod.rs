@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod bulk;
+pub mod compaction;
 pub mod consumer;
 pub mod log;
 pub mod mock;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+use super::compaction::{self, Compaction};
 use super::consumer::{COMMIT_MARK, GroupContext};
 use super::failure;
 use crate::config::pipeline::OffsetReset;
@@ -19,6 +20,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Asks the broker on behalf of a task's consumer.
 pub struct Lookup {
     client: Arc<BaseConsumer<GroupContext>>,
+    /// How another client of the same brokers is made.
+    config: Arc<ClientConfig>,
 }
 
 impl std::fmt::Debug for Lookup {
@@ -28,13 +31,18 @@ impl std::fmt::Debug for Lookup {
 }
 
 impl Lookup {
-    pub(super) fn new(client: Arc<BaseConsumer<GroupContext>>) -> Self {
-        Lookup { client }
+    pub(super) fn new(client: Arc<BaseConsumer<GroupContext>>, config: Arc<ClientConfig>) -> Self {
+        Lookup { client, config }
     }
 
     /// What the broker says of topics; [`Kind::TopicMissing`] names one that does not exist.
     pub fn topics(&self, names: &[Arc<str>]) -> Result<Vec<Topic>> {
         super::topics::describe(&self.client, names, TIMEOUT)
+    }
+
+    /// How the logs of topics are kept, one answer per name. To be asked on a thread of the async runtime that may wait.
+    pub fn kept(&self, names: &[Arc<str>]) -> Result<Vec<Compaction>> {
+        compaction::describe(&self.client, &self.config, names, TIMEOUT)
     }
 
     /// The first offset that a lane's log still holds, and the one after its last.

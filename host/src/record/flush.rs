@@ -20,7 +20,12 @@ pub enum DecisionKind {
     Refused,
     /// An operator had the lane written anew from this offset on.
     Rewound,
-    /// Another chain wrote from this offset on.
+    /// The lane was silent: the stage's watermark was moved behind the record at this offset.
+    Idle {
+        /// To where, in µs since the epoch.
+        watermark_us: i64,
+    },
+    /// Another chain speaks from this offset on: what was written before is not to be compared with what it gives.
     Cutover,
 }
 
@@ -32,14 +37,24 @@ impl DecisionKind {
             DecisionKind::Rejected => "rejected",
             DecisionKind::Refused => "refused",
             DecisionKind::Rewound => "rewound",
+            DecisionKind::Idle { .. } => "idle",
             DecisionKind::Cutover => "cutover",
         }
     }
 
-    /// The kind of that name.
-    pub fn parse(name: &str) -> Option<Self> {
+    /// The kind of that name, with the watermark that is stored beside it.
+    pub fn parse(name: &str, watermark_us: Option<i64>) -> Option<Self> {
+        let idle = watermark_us.map(|watermark_us| Self::Idle { watermark_us });
         let all = [Self::Excluded, Self::Rejected, Self::Refused, Self::Rewound, Self::Cutover];
-        all.into_iter().find(|kind| kind.name() == name)
+        all.into_iter().chain(idle).find(|kind| kind.name() == name)
+    }
+
+    /// The watermark that is stored beside it.
+    pub fn watermark_us(self) -> Option<i64> {
+        match self {
+            Self::Idle { watermark_us } => Some(watermark_us),
+            Self::Excluded | Self::Rejected | Self::Refused | Self::Rewound | Self::Cutover => None,
+        }
     }
 }
 
@@ -63,7 +78,7 @@ pub struct Segment {
     pub lane: Lane,
     /// The next offset before this segment: what the position row must say.
     pub from: i64,
-    /// The next offset after it; greater than `from`.
+    /// The next offset after it; greater than `from`, but for a segment of a silence alone.
     pub to: i64,
     /// The leader epoch of the last record below `to`; None = it does not tell.
     pub leader_epoch: Option<i32>,
@@ -73,6 +88,8 @@ pub struct Segment {
     pub records: u64,
     /// Rows that left the chain, before the database refused any.
     pub rows: u64,
+    /// How often a silence has moved the lane's watermarks in it.
+    pub idles: i64,
     /// The table they go to, in the encoder's numbering.
     pub table: usize,
     /// The rows, encoded for that table, end to end.
@@ -96,6 +113,7 @@ impl Segment {
             speaks: None,
             records: 0,
             rows: 0,
+            idles: 0,
             table,
             data: Vec::new(),
             lines: Vec::new(),
@@ -149,6 +167,8 @@ pub struct Claim {
     pub records: u64,
     /// Rows that left the chain since `start_offset`.
     pub rows: u64,
+    /// How often silences have moved the lane's watermarks: by it a transaction is told that moves no offset.
+    pub idles: i64,
     /// Below this offset there are rows from before a rewind: each goes in the transaction that writes it anew.
     pub rewrite_until: Option<i64>,
     /// The decisions since `start_offset`, by offset; only filled for stateful pipelines.
@@ -166,6 +186,8 @@ pub struct PositionRow {
     pub token: Uuid,
     /// Where the sink stands.
     pub next_offset: i64,
+    /// How often silences have moved the lane's watermarks.
+    pub idles: i64,
     /// Who holds it: the worker's name, for messages.
     pub owner: String,
 }

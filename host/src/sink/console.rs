@@ -64,6 +64,7 @@ impl ConsoleSink {
             start_offset: next_offset,
             records: 0,
             rows: 0,
+            idles: 0,
             rewrite_until: None,
             decisions: Vec::new(),
         });
@@ -110,6 +111,7 @@ impl Sink for ConsoleSink {
                     claim.next_offset = segment.to;
                     claim.records += segment.records;
                     claim.rows += segment.rows;
+                    claim.idles += segment.idles;
                 }
             }
             Ok(())
@@ -121,6 +123,7 @@ impl Sink for ConsoleSink {
             epoch: claim.epoch,
             token: claim.token,
             next_offset: claim.next_offset,
+            idles: claim.idles,
             owner: "this worker".to_owned(),
         };
         let rows = lanes.iter().map(|lane| self.held.get(lane).map(row)).collect();

@@ -82,6 +82,8 @@ pub struct Manifest {
     pub records: u64,
     /// Rows that left the chain up to `at`.
     pub rows: u64,
+    /// Silences that had moved the lane's watermarks: they are at no offset of their own.
+    pub idles: i64,
     /// The rest, as it is stored.
     pub content: Content,
 }
@@ -117,7 +119,7 @@ mod tests {
         let layer = |bytes: &u64| Layer { checkpoint: Uuid::from_u128(7), chunks: 1, bytes: *bytes, entries: 1 };
         let content = Content { stages: Vec::new(), layers: layers.iter().map(layer).collect() };
         let generation = Generation([0; 32]);
-        Manifest { id: Uuid::from_u128(7), at: 9, generation, records: 9, rows: 9, content }
+        Manifest { id: Uuid::from_u128(7), at: 9, generation, records: 9, rows: 9, idles: 0, content }
     }
 
     #[test]

@@ -23,19 +23,23 @@ pub enum Verdict {
     Halt(String),
 }
 
-/// Judges a segment `[from, to)` written under `claim` by its position row. The row was read after every
-/// transaction that might still hold it had ended, so there is no "in progress".
-pub fn judge(claim: &Claim, from: i64, to: i64, row: Option<&PositionRow>) -> Verdict {
+/// Judges a segment `[from, to)` with so many advances by silence, written under `claim`, by its position row. The row was
+/// read after every transaction that might still hold it had ended, so there is no "in progress".
+pub fn judge(claim: &Claim, from: i64, to: i64, idles: i64, row: Option<&PositionRow>) -> Verdict {
     let Some(row) = row else { return Verdict::LostTail { next_offset: None } };
     let lost = Verdict::LostTail { next_offset: Some(row.next_offset) };
     if row.token == claim.token && row.epoch == claim.epoch {
-        return match row.next_offset {
-            at if at == from => Verdict::SendAgain,
-            at if at == to => Verdict::Committed,
-            at if at < from => lost,
-            at => {
-                Verdict::Halt(format!("the position is {at}, neither {from} nor {to}, under this worker's own claim"))
-            }
+        // A segment of a silence moves no offset: there the count of silences tells.
+        let (before, after) = ((from, claim.idles), (to, claim.idles + idles));
+        return match (row.next_offset, row.idles) {
+            at if at == before => Verdict::SendAgain,
+            at if at == after => Verdict::Committed,
+            at if at < before => lost,
+            (at, idles) => Verdict::Halt(format!(
+                "the position is {at} after {idles} silences, neither {from} after {} nor {to} after {}, under this \
+                 worker's own claim",
+                before.1, after.1
+            )),
         };
     }
     if row.epoch < claim.epoch {
@@ -69,6 +73,7 @@ mod tests {
             start_offset: 0,
             records: 0,
             rows: 0,
+            idles: 3,
             rewrite_until: None,
             decisions: vec![],
         }
@@ -79,8 +84,8 @@ mod tests {
         let lost = |at| Verdict::LostTail { next_offset: Some(at) };
         let fenced = || Verdict::Fenced { owner: "w2".to_owned() };
         let foreign = |at| {
-            let sentence = "neither 10 nor 20, under this worker's own claim";
-            Verdict::Halt(format!("the position is {at}, {sentence}"))
+            let sentence = "neither 10 after 3 nor 20 after 3, under this worker's own claim";
+            Verdict::Halt(format!("the position is {at} after 3 silences, {sentence}"))
         };
         let future = || Verdict::Halt("the position has epoch 6, under the token of epoch 5".to_owned());
         // Offsets: below from, from, between, to, beyond to.
@@ -95,15 +100,37 @@ mod tests {
         ];
         for (epoch, token, verdicts) in table {
             for (next_offset, expected) in offsets.into_iter().zip(verdicts) {
-                let row = PositionRow { epoch, token, next_offset, owner: "w2".to_owned() };
-                let found = judge(&claim(), 10, 20, Some(&row));
+                let row = PositionRow { epoch, token, next_offset, idles: 3, owner: "w2".to_owned() };
+                let found = judge(&claim(), 10, 20, 0, Some(&row));
                 assert_eq!(found, expected, "epoch {epoch} at {next_offset}");
             }
         }
     }
 
     #[test]
+    fn a_segment_that_moves_no_offset_is_judged_by_its_silence() {
+        let lost = || Verdict::LostTail { next_offset: Some(10) };
+        // At the offset before the segment, after so many silences: one alone, one with records behind it, none.
+        let table = [
+            (2, [Some(lost()), Some(lost()), Some(lost())]),
+            (3, [Some(Verdict::SendAgain), Some(Verdict::SendAgain), Some(Verdict::SendAgain)]),
+            (4, [Some(Verdict::Committed), None, None]),
+            (5, [None, None, None]),
+        ];
+        for (idles, verdicts) in table {
+            let row = PositionRow { epoch: 5, token: MINE, next_offset: 10, idles, owner: "w1".to_owned() };
+            for ((to, of), expected) in [(10, 1), (20, 1), (20, 0)].into_iter().zip(verdicts) {
+                let found = judge(&claim(), 10, to, of, Some(&row));
+                let as_expected = expected.map_or(matches!(found, Verdict::Halt(_)), |expected| found == expected);
+                assert!(as_expected, "to {to} with {of}, found after {idles}: {found:?}");
+            }
+        }
+        let row = PositionRow { epoch: 5, token: MINE, next_offset: 20, idles: 4, owner: "w1".to_owned() };
+        assert_eq!(judge(&claim(), 10, 20, 1, Some(&row)), Verdict::Committed);
+    }
+
+    #[test]
     fn a_row_that_is_gone_is_a_tail_that_is_lost_whole() {
-        assert_eq!(judge(&claim(), 10, 20, None), Verdict::LostTail { next_offset: None });
+        assert_eq!(judge(&claim(), 10, 20, 0, None), Verdict::LostTail { next_offset: None });
     }
 }

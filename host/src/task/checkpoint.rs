@@ -171,10 +171,14 @@ impl Course {
         }
     }
 
-    /// The manifest that may be written now that everything below `committed` is.
-    pub fn countable(&mut self, committed: i64) -> Option<Manifest> {
+    /// The manifest that may be written now that everything is committed that this claim tells of.
+    pub fn countable(&mut self, claim: &Claim) -> Option<Manifest> {
+        let is_committed = |manifest: &Manifest| {
+            let idles = if is_on(Bug::CheckpointsWithoutSilences) { 0 } else { manifest.idles };
+            (manifest.at, idles) <= (claim.next_offset, claim.idles)
+        };
         match std::mem::replace(&mut self.stage, Stage::Idle) {
-            Stage::Stored(manifest) if manifest.at <= committed || is_on(Bug::CountBeforeCommit) => {
+            Stage::Stored(manifest) if is_committed(&manifest) || is_on(Bug::CountBeforeCommit) => {
                 self.stage = Stage::Counting { at: manifest.at };
                 Some(manifest)
             }

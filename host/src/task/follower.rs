@@ -13,7 +13,7 @@ use super::suspect::Caution;
 use super::writer::Tolerance;
 use crate::error::{Error, Kind, Result};
 use crate::limits::{SWAP_BACKLOG_BYTES_MAX, SWAP_PIECE_BYTES};
-use crate::record::{Batch, Field, Origin};
+use crate::record::{Batch, Field, Origin, Stage};
 use crate::sink::Encoder;
 use crate::state::{Extent, Manifest, StageState};
 use crate::transform::Chain;
@@ -55,7 +55,7 @@ pub struct Follower {
     /// What it would change.
     pub comparison: Comparison,
     transfer: Option<Transfer>,
-    backlog: VecDeque<Arc<Origin>>,
+    backlog: VecDeque<Due>,
     backlog_bytes: usize,
     failure: Option<Error>,
     scratch: (Vec<u8>, Vec<i64>),
@@ -65,6 +65,13 @@ impl std::fmt::Debug for Follower {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Follower").field("member", &self.member).field("failure", &self.failure).finish_non_exhaustive()
     }
+}
+
+/// What a follower has not had yet.
+enum Due {
+    Run(Arc<Origin>),
+    /// A silence behind a record: where each stage's watermark was moved to.
+    Silence(Arc<Origin>, Vec<(Stage, i64)>),
 }
 
 /// State on its way from one chain to the other.
@@ -170,7 +177,7 @@ impl Follower {
         }
         if !self.is_level() {
             self.backlog_bytes += run.bytes;
-            self.backlog.push_back(Arc::clone(run));
+            self.backlog.push_back(Due::Run(Arc::clone(run)));
             return;
         }
         let followed = self.process(run, spoken.judge, caution);
@@ -181,14 +188,33 @@ impl Follower {
         self.failure = compared.err();
     }
 
+    /// Takes a silence by which the chain that speaks has moved its watermarks behind a record.
+    pub fn advance(&mut self, behind: Arc<Origin>, watermarks: Vec<(Stage, i64)>) {
+        if self.failure.is_some() {
+            return;
+        }
+        self.backlog.push_back(Due::Silence(behind, watermarks));
+        if self.transfer.is_none() && self.backlog.len() == 1 {
+            self.catch_up(None, &Caution::default());
+        }
+    }
+
     /// Processes one run of the backlog, which is not compared. Returns whether there is more.
     pub fn catch_up(&mut self, judge: Option<&Judge>, caution: &Caution) -> bool {
         if self.transfer.is_some() || self.failure.is_some() {
             return false;
         }
-        let Some(run) = self.backlog.pop_front() else { return false };
-        self.backlog_bytes = self.backlog_bytes.saturating_sub(run.bytes);
-        self.failure = self.process(&run, judge, caution).err();
+        match self.backlog.pop_front() {
+            Some(Due::Run(run)) => {
+                self.backlog_bytes = self.backlog_bytes.saturating_sub(run.bytes);
+                self.failure = self.process(&run, judge, caution).err();
+            }
+            Some(Due::Silence(behind, watermarks)) => {
+                let advanced = self.member.chain.advance(&behind, &watermarks, &[]);
+                self.failure = advanced.err().map(|failure| failure.error);
+            }
+            None => {}
+        }
         !self.backlog.is_empty()
     }
 

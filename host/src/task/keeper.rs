@@ -48,6 +48,8 @@ pub struct Draft {
     pub generation: Generation,
     /// Records read up to `at`, and rows that left the chain.
     pub counts: (u64, u64),
+    /// Silences that have moved its watermarks.
+    pub idles: i64,
     /// The frozen stages.
     pub stages: Vec<StageState>,
     /// The layers that this one is laid over; none = it is a full one.
@@ -201,8 +203,9 @@ impl Keeping {
                 let mut layers = draft.below;
                 layers.push(layer);
                 let content = Content { stages: draft.stages, layers };
-                let (records, rows) = draft.counts;
-                let manifest = Manifest { id, at: draft.at, generation: draft.generation, records, rows, content };
+                let ((records, rows), idles) = (draft.counts, draft.idles);
+                let manifest =
+                    Manifest { id, at: draft.at, generation: draft.generation, records, rows, idles, content };
                 Answer::Stored(lane, manifest)
             }
         });

@@ -1,7 +1,9 @@
 //! One lane's way from consumed records to encoded rows: decode, chain, encode, or replay without output.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use self::idle::Repeat;
 use super::follower::{Fault, Follower, Judge, Spoken};
 use super::ledger::Ledger;
 use super::member::{Failures, Member, located};
@@ -15,6 +17,8 @@ use crate::sink::Encoder;
 use crate::state::{Generation, Manifest};
 use crate::transform::{Chain, StageFailure};
 
+pub mod idle;
+
 /// A lane that is being read.
 pub struct LaneRunner {
     lane: Lane,
@@ -25,10 +29,14 @@ pub struct LaneRunner {
     /// The chain speaks since the last row and no segment has told so yet.
     announce: bool,
     replay: Option<Replay>,
+    /// The advances by silence that the replay repeats, by offset.
+    repeats: VecDeque<Repeat>,
     caution: Caution,
     tolerance: Tolerance,
     /// Records read and rows that left the chain, since the lane's start.
     counts: (u64, u64),
+    /// The leader epoch of the last record below where the lane stands.
+    leader_epoch: Option<i32>,
 }
 
 impl std::fmt::Debug for LaneRunner {
@@ -74,8 +82,21 @@ impl LaneRunner {
     pub fn new(claim: &Claim, base: Base, caution: Caution, mut speaker: Member, tolerance: Tolerance) -> Self {
         let replay = speaker.chain.is_stateful().then(|| Replay::of(claim, base)).flatten();
         speaker.chain.mute(replay.is_some());
-        let (lane, counts) = (claim.lane.clone(), (claim.records, claim.rows));
-        LaneRunner { lane, speaker, follower: None, judge: None, announce: false, replay, caution, tolerance, counts }
+        let mut repeats = idle::recorded(claim);
+        repeats.retain(|repeat| replay.is_some() && repeat.offset >= base.at);
+        LaneRunner {
+            lane: claim.lane.clone(),
+            speaker,
+            follower: None,
+            judge: None,
+            announce: false,
+            replay,
+            repeats,
+            caution,
+            tolerance,
+            counts: (claim.records, claim.rows),
+            leader_epoch: claim.leader_epoch,
+        }
     }
 
     /// The chain that speaks, to be frozen between two batches.
@@ -187,12 +208,10 @@ impl LaneRunner {
         let Some(until) = self.replay_until() else { return Ok(Some(run)) };
         let split = run.offsets.partition_point(|&offset| offset < until);
         if split > 0 {
-            let old = Arc::new(run.slice(0..split));
-            let (batch, failed) = self.speaker.transform(&old, &self.caution.excluded_of(&old))?;
-            if let Some(replay) = &mut self.replay {
-                replay.replayed(old.len(), batch.len(), &failed)?;
-                replay.read_under(run.leader_epoch);
-            }
+            self.feed_old(run.slice(0..split))?;
+        }
+        if run.next_offset >= until {
+            self.repeat_rest()?;
         }
         if run.next_offset >= until
             && let Some(replay) = self.replay.take_if(|_| run.next_offset >= until)
@@ -220,7 +239,7 @@ impl LaneRunner {
         if let Some((offset, error)) = failed.first().filter(|_| self.tolerance == Tolerance::None) {
             return Err(self.failure(*offset, error).into());
         }
-        segment.leader_epoch = run.leader_epoch;
+        (segment.leader_epoch, self.leader_epoch) = (run.leader_epoch, run.leader_epoch);
         segment.records += run.len() as u64;
         segment.rows += batch.len() as u64;
         self.counts = (self.counts.0 + run.len() as u64, self.counts.1 + batch.len() as u64);

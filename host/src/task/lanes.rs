@@ -131,7 +131,7 @@ impl Task {
     pub(super) fn freeze(&mut self, lane: &Lane, at: i64, of: Of) -> Result<()> {
         let Some(slot) = self.slots.get_mut(lane) else { return Ok(()) };
         let paused = self.spec.metrics.checkpoint_pause_seconds.start_timer();
-        let frozen = slot.freeze(of, at);
+        let frozen = slot.freeze(of, at, self.machine.ledger.idles(lane));
         paused.observe_duration();
         match frozen {
             Ok(draft) => self.keep(Request::Begin(Box::new(draft))),

@@ -23,6 +23,8 @@ pub struct Ledger {
 struct Standing {
     claim: Claim,
     processed: i64,
+    /// Silences that have moved the lane's watermarks, those that are not committed included.
+    idles: i64,
 }
 
 impl Ledger {
@@ -33,9 +35,9 @@ impl Ledger {
 
     /// Opens the books of a lane at its claim's next offset.
     pub fn open(&mut self, claim: Claim) {
-        let processed = claim.next_offset;
+        let (processed, idles) = (claim.next_offset, claim.idles);
         self.drop_open(&claim.lane.clone());
-        self.lanes.insert(claim.lane.clone(), Standing { claim, processed });
+        self.lanes.insert(claim.lane.clone(), Standing { claim, processed, idles });
     }
 
     /// Closes the books of a lane; what was not in flight is forgotten (its next owner reads it again).
@@ -56,6 +58,17 @@ impl Ledger {
         self.lanes.get(lane).map(|s| s.processed)
     }
 
+    /// Whether a lane's state is of its next offset and beyond what is committed: a silence has moved its watermarks.
+    pub fn is_ahead_in_place(&self, lane: &Lane) -> bool {
+        let ahead = |s: &Standing| s.processed == s.claim.next_offset && s.idles > s.claim.idles;
+        self.lanes.get(lane).is_some_and(ahead)
+    }
+
+    /// How many silences are in a lane's state.
+    pub fn idles(&self, lane: &Lane) -> i64 {
+        self.lanes.get(lane).map_or(0, |s| s.idles)
+    }
+
     /// The claim under which a lane is held.
     pub fn claim(&self, lane: &Lane) -> Option<&Claim> {
         self.lanes.get(lane).map(|s| &s.claim)
@@ -70,9 +83,33 @@ impl Ledger {
         table: usize,
         fill: impl FnOnce(&mut Segment) -> Result<T, E>,
     ) -> Result<T, E> {
+        let processed = self.processed(lane).ok_or_else(|| not_held(lane))?;
+        assert!(to > processed, "a lane only moves on: {lane} from {processed} to {to}");
+        self.append(lane, to, table, fill)
+    }
+
+    /// Fills the lane's open segment with what a silence has fired: `fill` counts the silence in it. The lane stays where
+    /// it is.
+    pub fn idle<T, E: From<Error>>(
+        &mut self,
+        lane: &Lane,
+        table: usize,
+        fill: impl FnOnce(&mut Segment) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let processed = self.processed(lane).ok_or_else(|| not_held(lane))?;
+        self.append(lane, processed, table, fill)
+    }
+
+    fn append<T, E: From<Error>>(
+        &mut self,
+        lane: &Lane,
+        to: i64,
+        table: usize,
+        fill: impl FnOnce(&mut Segment) -> Result<T, E>,
+    ) -> Result<T, E> {
         let standing = self.lanes.get_mut(lane).ok_or_else(|| not_held(lane))?;
-        assert!(to > standing.processed, "a lane only moves on: {lane} from {} to {to}", standing.processed);
         let from = standing.processed;
+        let is_new = !self.open.contains_key(lane);
         let spare = &mut self.spare;
         let counted = self.open.get(lane).map_or(0, Segment::bytes);
         let segment = self.open.entry(lane.clone()).or_insert_with(|| {
@@ -84,10 +121,15 @@ impl Ledger {
         let filled = fill(segment);
         if filled.is_err() {
             before.restore(segment);
+            if is_new {
+                // A segment that holds nothing and moves nothing is none.
+                self.drop_open(lane);
+            }
             return filled;
         }
         segment.to = to;
         standing.processed = to;
+        standing.idles += segment.idles - before.idles;
         self.bytes += segment.bytes() - counted;
         self.rows += segment.lines.len() - before.lines;
         filled
@@ -121,13 +163,15 @@ impl Ledger {
         (Flush { segments }, claims)
     }
 
-    /// Books a segment as committed. `epoch` is that of the claim under which it was written; a lane that has
-    /// been claimed anew since is left alone.
-    pub fn committed(&mut self, lane: &Lane, epoch: i64, to: i64) {
+    /// Books a segment up to `to`, with so many silences, as committed. `epoch` is that of the claim under which it was
+    /// written; a lane that has been claimed anew since is left alone.
+    pub fn committed(&mut self, lane: &Lane, epoch: i64, to: i64, idles: i64) {
         if let Some(standing) = self.lanes.get_mut(lane).filter(|s| s.claim.epoch == epoch) {
-            assert!(to > standing.claim.next_offset, "a position only grows: {lane} to {to}");
+            let at = standing.claim.next_offset;
+            assert!(to > at || (to == at && idles > 0), "a position only grows: {lane} to {to}");
             assert!(to <= standing.processed, "only what was processed is committed: {lane} to {to}");
             standing.claim.next_offset = to;
+            standing.claim.idles += idles;
         }
     }
 
@@ -161,6 +205,7 @@ struct Mark {
     origins: usize,
     records: u64,
     rows: u64,
+    idles: i64,
 }
 
 impl Mark {
@@ -172,6 +217,7 @@ impl Mark {
             origins: segment.origins.len(),
             records: segment.records,
             rows: segment.rows,
+            idles: segment.idles,
         }
     }
 
@@ -182,6 +228,7 @@ impl Mark {
         segment.origins.truncate(self.origins);
         segment.records = self.records;
         segment.rows = self.rows;
+        segment.idles = self.idles;
     }
 }
 
@@ -206,6 +253,7 @@ mod tests {
             start_offset: 0,
             records: 0,
             rows: 0,
+            idles: 0,
             rewrite_until: None,
             decisions: vec![],
         }
@@ -263,8 +311,36 @@ mod tests {
         fill(&mut ledger, 0, 2, &[0, 1]);
         let _ = ledger.take();
         ledger.open(claim(0, 2, 0));
-        ledger.committed(&Lane::new("t", 0), 1, 2);
+        ledger.committed(&Lane::new("t", 0), 1, 2, 0);
         assert_eq!(ledger.positions().next().unwrap().1, 0);
+    }
+
+    #[test]
+    fn a_silence_makes_a_segment_that_moves_nothing_until_records_come() {
+        let lane = Lane::new("t", 0);
+        let mut ledger = Ledger::default();
+        ledger.open(claim(0, 1, 5));
+        let failed: Result<()> = ledger.idle(&lane, 0, |_| Err(Error::new(Kind::Internal, "x")));
+        assert!(failed.is_err() && !ledger.has_open(), "what has failed leaves no segment");
+        let silence = |segment: &mut Segment| {
+            segment.idles += 1;
+            segment.lines.push(4);
+            Ok::<(), Error>(())
+        };
+        ledger.idle(&lane, 0, silence).unwrap();
+        assert!(ledger.is_ahead_in_place(&lane));
+        let (flush, claims) = ledger.take();
+        let segment = &flush.segments[0];
+        assert_eq!((segment.from, segment.to, segment.idles, claims[0].idles), (5, 5, 1, 0));
+        ledger.committed(&lane, 1, 5, 1);
+        assert!(!ledger.is_ahead_in_place(&lane));
+        ledger.idle(&lane, 0, silence).unwrap();
+        fill(&mut ledger, 0, 7, &[5, 6]);
+        assert!(!ledger.is_ahead_in_place(&lane), "a checkpoint now waits for the records to be committed");
+        let (flush, claims) = ledger.take();
+        let segment = &flush.segments[0];
+        assert_eq!((segment.from, segment.to, segment.idles, claims[0].idles), (5, 7, 1, 1));
+        assert_eq!(segment.lines, [4, 5, 6]);
     }
 
     #[test]

@@ -6,9 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::checkpoint::{Course, Interval, Of};
 use super::ledger::Ledger;
+use super::silence::Silence;
 use super::writer::{Fate, Report};
 use crate::error::{Error, Kind};
 use crate::limits::{FENCE_DELAY_MIN, FENCES_FORGOTTEN, FENCES_MAX, RETRY_DELAY_MAX};
@@ -54,6 +56,15 @@ pub enum Event {
     Counted(Lane, i64, bool),
     /// A lane's checkpoint came to nothing.
     CheckpointFailed(Lane, i64),
+    /// The answer to [`Action::Idle`].
+    Idled {
+        /// The lane.
+        lane: Lane,
+        /// The epoch of the claim under which it was asked.
+        epoch: i64,
+        /// Whether the silence is over: its watermarks have been moved, or it has none.
+        moved: bool,
+    },
     /// Something that cannot be retried.
     Failed(Error),
     /// Finish what is there, then end.
@@ -108,6 +119,14 @@ pub enum Action {
         /// Whether it counts.
         counts: bool,
     },
+    /// The lane has been silent for the time-out: move its watermarks, where its log holds no more; answer with
+    /// [`Event::Idled`].
+    Idle {
+        /// The lane.
+        lane: Lane,
+        /// The epoch of its claim.
+        epoch: i64,
+    },
     /// The task has failed.
     Fail(Error),
     /// Everything is finished.
@@ -123,6 +142,8 @@ pub struct Settings {
     pub generation: Generation,
     /// How often checkpoints are taken; None = there is nobody to keep them.
     pub checkpoints: Option<Interval>,
+    /// After how long a silence the watermarks of a lane with state are moved; None = never.
+    pub idle_ms: Option<u64>,
     /// How long an idle database waits for more rows.
     pub linger_ms: u64,
     /// Rows at which an open flush is full.
@@ -173,6 +194,8 @@ pub struct Machine {
     fences: BTreeMap<Lane, Fences>,
     /// The checkpoints of the lanes that are read.
     courses: BTreeMap<Lane, Course>,
+    /// The silences of the lanes that are read, where watermarks are moved by them.
+    silences: BTreeMap<Lane, Silence>,
     topics: BTreeSet<Arc<str>>,
     /// The books.
     pub ledger: Ledger,
@@ -191,6 +214,7 @@ impl Machine {
             lanes: BTreeMap::new(),
             fences: BTreeMap::new(),
             courses: BTreeMap::new(),
+            silences: BTreeMap::new(),
             topics: BTreeSet::new(),
             ledger: Ledger::new(settings.flush_bytes_max / SPARE_SHARE),
             in_flight: false,
@@ -274,6 +298,7 @@ impl Machine {
             }
             Event::Counted(lane, epoch, counted) => self.counted(lane, epoch, counted, now_ms),
             Event::CheckpointFailed(lane, epoch) => self.checkpoint_failed(lane, epoch, now_ms),
+            Event::Idled { lane, epoch, moved } => self.idled(&lane, epoch, moved, now_ms),
             Event::Failed(error) => return self.fail(error),
             Event::Drain => self.drain(),
             Event::Tick => self.backed_off(now_ms),
@@ -283,6 +308,7 @@ impl Machine {
         }
         actions.extend(self.flush(now_ms));
         actions.extend(self.checkpoints(now_ms));
+        actions.extend(self.silent_lanes(now_ms));
         let idle = !self.in_flight && !self.ledger.has_open() && !self.courses.values().any(Course::is_under_way);
         if self.phase == Phase::Draining && idle {
             self.phase = Phase::Over;
@@ -301,6 +327,7 @@ impl Machine {
             self.lanes.remove(lane);
             self.fences.remove(lane);
             self.courses.remove(lane);
+            self.silences.remove(lane);
             self.ledger.close(lane);
         }
         // What is in flight may still be committed: the next owner's claim waits for it and sees it.
@@ -368,6 +395,9 @@ impl Machine {
             let course = Course::new(&claim, &history, generation, now_ms);
             self.courses.insert(lane.clone(), course);
         }
+        if self.settings.stateful && self.settings.idle_ms.is_some() {
+            self.silences.insert(lane.clone(), Silence::new(&claim, now_ms));
+        }
         Some(Action::Start(claim, history))
     }
 
@@ -432,7 +462,7 @@ impl Machine {
         let mut actions = Vec::new();
         for (lane, course) in &mut self.courses {
             let Some(claim) = self.ledger.claim(lane) else { continue };
-            if let Some(manifest) = course.countable(claim.next_offset) {
+            if let Some(manifest) = course.countable(claim) {
                 actions.push(Action::Count(claim.clone(), manifest, course.of()));
             }
         }
@@ -451,6 +481,46 @@ impl Machine {
         actions
     }
 
+    /// The lanes whose silence has to be looked at: nothing of them waits for the sink, and since their start they were
+    /// read at all, so that there is a record that the advance is behind.
+    fn silent_lanes(&mut self, now_ms: u64) -> Vec<Action> {
+        let Some(idle_ms) = self.settings.idle_ms.filter(|_| self.phase == Phase::Running) else { return Vec::new() };
+        let mut actions = Vec::new();
+        for (lane, silence) in &mut self.silences {
+            let (Some(claim), Some(processed)) = (self.ledger.claim(lane), self.ledger.processed(lane)) else {
+                continue;
+            };
+            let speaks = self.courses.get(lane).is_none_or(Course::may_speak);
+            let settled = processed == claim.next_offset && !self.ledger.is_ahead_in_place(lane);
+            if speaks && settled && processed > claim.start_offset && silence.is_due(processed, idle_ms, now_ms) {
+                actions.push(Action::Idle { lane: lane.clone(), epoch: claim.epoch });
+            }
+        }
+        actions
+    }
+
+    /// Whether a silence that was asked about under the claim of this epoch lasts.
+    pub fn is_silent(&self, lane: &Lane, epoch: i64) -> bool {
+        let held = self.ledger.claim(lane).is_some_and(|claim| claim.epoch == epoch);
+        let processed = self.ledger.processed(lane).filter(|_| held && self.phase == Phase::Running);
+        processed.zip(self.silences.get(lane)).is_some_and(|(processed, silence)| silence.lasts(processed))
+    }
+
+    /// After how long a silence watermarks are moved.
+    pub fn idle_timeout(&self) -> Duration {
+        Duration::from_millis(self.settings.idle_ms.unwrap_or_default())
+    }
+
+    fn idled(&mut self, lane: &Lane, epoch: i64, moved: bool, now_ms: u64) -> Vec<Action> {
+        let held = self.ledger.claim(lane).is_some_and(|claim| claim.epoch == epoch);
+        if let (Some(silence), Some(idle_ms)) = (self.silences.get_mut(lane), self.settings.idle_ms)
+            && held
+        {
+            silence.answered(moved, idle_ms, now_ms);
+        }
+        Vec::new()
+    }
+
     fn written(&mut self, report: Report, now_ms: u64) -> Vec<Action> {
         self.in_flight = false;
         if let Some(error) = report.failure {
@@ -463,7 +533,7 @@ impl Machine {
             let ours = self.ledger.claim(&lane).is_some_and(|c| c.epoch == claim.epoch);
             match fate {
                 Fate::Committed => {
-                    self.ledger.committed(&lane, claim.epoch, segment.to);
+                    self.ledger.committed(&lane, claim.epoch, segment.to, segment.idles);
                 }
                 Fate::Fenced { owner } if ours => {
                     let fences = self.fenced(&lane, now_ms);
@@ -514,6 +584,7 @@ impl Machine {
     /// Drops our hold on a lane that the group still gives us; it is claimed again at `until_ms`.
     fn give_up(&mut self, lane: &Lane, until_ms: u64) {
         self.courses.remove(lane);
+        self.silences.remove(lane);
         self.ledger.close(lane);
         self.lanes.insert(lane.clone(), LaneState::Backoff { until_ms });
     }

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
 use super::committer::{Answer, Inquiry};
+use super::compaction::Kept;
 use super::keeper;
 use super::machine::Event;
 use super::swap::Order;
 use crate::kafka::Waker;
-use crate::record::Topic;
+use crate::record::{Lane, Topic};
 
 /// What reaches the thread's queue.
 pub(super) enum Message {
@@ -19,10 +20,19 @@ pub(super) enum Message {
     Answer(Answer),
     /// From a look-up.
     Starts(Event),
-    /// What the broker says of the topics of lanes to claim.
-    Described(Inquiry),
+    /// What the broker says of the topics of lanes to claim, and of the logs that it has not been asked about.
+    Described(Inquiry, Option<Kept>),
     /// What it says of topics that are being read.
     Seen(Vec<Topic>),
+    /// Where the log of a silent lane ends, by the broker.
+    Ends {
+        /// The lane.
+        lane: Lane,
+        /// The epoch of the claim under which it was asked.
+        epoch: i64,
+        /// The offset after its last record.
+        end: i64,
+    },
     /// From whoever keeps checkpoints.
     Kept(keeper::Answer),
     /// About a chain that is to take over.

@@ -8,9 +8,11 @@
 pub mod backoff;
 pub mod checkpoint;
 pub mod committer;
+mod compaction;
 pub mod comparison;
 pub mod follower;
 mod gaps;
+mod idle;
 pub mod keeper;
 pub mod lane;
 mod lanes;
@@ -23,6 +25,7 @@ pub mod patience;
 pub mod planted;
 pub mod replay;
 mod report;
+mod silence;
 mod slot;
 pub mod status;
 pub mod suspect;
@@ -211,6 +214,8 @@ struct SpecParts {
     number: usize,
     offset_reset: OffsetReset,
     partitions_added: PartitionsAdded,
+    /// How often checkpoints are taken, in milliseconds; None = there are none.
+    checkpoint_ms: Option<u64>,
     line: Line,
     until: BTreeMap<Lane, i64>,
     tolerance: Tolerance,
@@ -238,6 +243,7 @@ impl Task {
             number: spec.number,
             offset_reset: spec.offset_reset,
             partitions_added: spec.partitions_added.unwrap_or(PartitionsAdded::by_state(stateful)),
+            checkpoint_ms: checkpoints.map(|interval| interval.ms),
             line: spec.line,
             until: spec.until,
             tolerance: spec.tolerance,
@@ -339,10 +345,7 @@ impl Task {
         match message {
             Message::Wake => Ok(()),
             Message::Starts(event) | Message::Answer(Answer::Machine(event)) => self.on(event),
-            Message::Described(inquiry) => {
-                self.send(Request::Recognise(inquiry));
-                Ok(())
-            }
+            Message::Described(inquiry, kept) => self.described(inquiry, kept),
             Message::Seen(topics) => self.seen(&topics),
             Message::Answer(Answer::Recognised(inquiry, noted)) => self.recognised(inquiry, noted),
             Message::Answer(Answer::Encoder(generation, topic, encoder)) => self.prepared(generation, topic, encoder),
@@ -351,6 +354,7 @@ impl Task {
                 self.on(Event::Written(report))
             }
             Message::Kept(answer) => self.kept(answer),
+            Message::Ends { lane, epoch, end } => self.silent(lane, epoch, end),
             Message::Swap(order) => self.order(order),
             Message::Drain => {
                 self.end_swap()?;
@@ -390,6 +394,7 @@ impl Task {
                 self.keep(keeper::Request::Count(claim, manifest, of == Of::Speaker));
             }
             Action::Thaw { lane, counts } => return self.thaw(&lane, counts),
+            Action::Idle { lane, epoch } => return self.ask_for_more(lane, epoch),
             Action::Fail(error) => self.failure = Some(error),
             Action::End => {}
         }

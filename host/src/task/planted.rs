@@ -12,6 +12,10 @@ pub enum Bug {
     LostTailIsCommitted,
     /// A refused row is taken out without a decision.
     RefusalWithoutDecision,
+    /// What an unknown outcome means for a segment that moves no offset is told by the offset.
+    SilenceIsCommitted,
+    /// Of which silences a checkpoint is plays no part.
+    CheckpointsWithoutSilences,
 }
 
 /// Whether a fault is switched on.

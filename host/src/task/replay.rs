@@ -58,6 +58,8 @@ pub struct Replay {
     until: i64,
     compared: bool,
     expected: BTreeSet<(i64, i16)>,
+    /// Every failure that is recorded, those that were met included.
+    recorded: BTreeSet<(i64, i16)>,
     records: u64,
     rows: u64,
     claim_records: u64,
@@ -75,11 +77,13 @@ impl Replay {
         }
         let since = claim.decisions.iter().filter(|d| d.offset >= base.at);
         let rejected = since.filter(|d| d.kind == DecisionKind::Rejected);
+        let recorded: BTreeSet<(i64, i16)> = rejected.map(|d| (d.offset, d.stage.number())).collect();
         Some(Replay {
             lane: claim.lane.clone(),
             until: claim.next_offset,
             compared: base.compared,
-            expected: rejected.map(|d| (d.offset, d.stage.number())).collect(),
+            expected: recorded.clone(),
+            recorded,
             records: base.records,
             rows: base.rows,
             claim_records: claim.records,
@@ -111,6 +115,14 @@ impl Replay {
             }
         }
         Ok(())
+    }
+
+    /// Takes what a silence has fired again, the failures told as those of the record before it: that one may have failed
+    /// there itself.
+    pub fn repeated(&mut self, rows: usize, failed: &[(i64, RowError)]) -> Result<()> {
+        let met = failed.iter().map(|(offset, error)| (*offset, error.stage.number()));
+        self.expected.extend(met.filter(|met| self.recorded.contains(met)));
+        self.replayed(0, rows, failed)
     }
 
     /// Notes under which leader epoch the last record was written that is in the log now.
@@ -173,6 +185,7 @@ mod tests {
             start_offset: 0,
             records: 10,
             rows: 9,
+            idles: 0,
             rewrite_until: None,
             decisions: decisions.iter().map(decision).collect(),
         }

@@ -1,8 +1,8 @@
 //! A deterministic simulation: the production state machine, books, writer and checkpoint rules of two workers against
 //! a simulated log, a simulated transactional database and a store of chunks, under kills, zombies, lost answers,
-//! refusals, checkpoints that fail, and a database that goes back in time. Each row holds what the state was when its
-//! record was processed, so that state that is restored wrongly shows. One seed is one course of events; a failure
-//! names it.
+//! refusals, silences, checkpoints that fail, and a database that goes back in time. Each row holds what the state was
+//! when its record was processed, so that state that is restored wrongly shows. One seed is one course of events; a
+//! failure names it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a failed simulation may panic")]
 
 use std::cell::RefCell;
@@ -13,18 +13,21 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::checkpoint::Interval;
+use super::lane::idle::recorded;
 use super::machine::{Action, Event, Machine, Settings};
 use super::planted::{self, Bug};
 use super::writer::{Fate, Report, Step, Tolerance, Writer};
 use crate::error::{Error, Kind};
-use crate::record::{Claim, Flush, Lane, PositionRow, Segment};
+use crate::record::{Claim, Decision, DecisionKind, Flush, Lane, PositionRow, Segment, Stage};
 use crate::sink::{ClaimRequest, Claimed, History, Refusal, WriteError};
 use crate::state::manifest::Content;
-use crate::state::{Generation, Layer, Manifest};
+use crate::state::{Generation, Layer, Manifest, StageState};
 
 const LANES: i32 = 3;
 const RECORDS: i64 = 60;
 const STEPS: usize = 400;
+/// A silence of this length moves a lane's watermark.
+const IDLE_MS: u64 = 600;
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, seedable, good enough to choose.
 struct Random(u64);
@@ -76,6 +79,8 @@ enum Flaw {
     RowsWithoutPosition,
     /// What the state gives depends on where a batch ends.
     TimerAtBatchEdge,
+    /// A replay does not repeat what silences have fired.
+    ForgetSilences,
 }
 
 /// The keys of a lane's state.
@@ -90,14 +95,39 @@ struct Guest {
     frozen: Option<[bool; KEYS]>,
     below: Option<Manifest>,
     stored: Option<Manifest>,
+    /// The newest event time: ten for each offset.
+    newest: i64,
 }
 
 impl Guest {
+    /// Where a silence moves the watermark: between those of two records.
+    fn idle_watermark(&self) -> i64 {
+        self.newest + 5
+    }
+
+    /// Moves the watermark, where it is not there already; returns what the row holds that this fires.
+    fn advance(&mut self, watermark: i64) -> Option<u64> {
+        if self.newest >= watermark {
+            return None;
+        }
+        self.newest = watermark;
+        self.sums[0] = self.sums[0].wrapping_mul(37).wrapping_add(11);
+        self.dirty[0] = true;
+        Some(self.sums[0])
+    }
+
+    /// Repeats what was decided behind a record.
+    fn repeat(&mut self, decisions: &[Decision], offset: i64) -> Option<u64> {
+        let idle = decisions.iter().filter(|decision| decision.offset == offset);
+        idle.filter_map(|decision| decision.kind.watermark_us()).find_map(|watermark| self.advance(watermark))
+    }
+
     /// Processes a record; returns what its row holds.
     fn process(&mut self, offset: i64) -> u64 {
         let key = offset as usize % KEYS;
         self.sums[key] = self.sums[key].wrapping_mul(31).wrapping_add(offset as u64 + 1);
         self.dirty[key] = true;
+        self.newest = self.newest.max(offset * 10);
         self.sums[key]
     }
 
@@ -127,7 +157,7 @@ impl Guest {
 struct Database {
     positions: BTreeMap<Lane, PositionRow>,
     rows: BTreeMap<Lane, Vec<(i64, u64)>>,
-    decisions: BTreeMap<Lane, Vec<i64>>,
+    decisions: BTreeMap<Lane, Vec<Decision>>,
     manifests: BTreeMap<Lane, Vec<Manifest>>,
     flaw: Option<Flaw>,
     /// How often it went back in time.
@@ -154,7 +184,7 @@ impl Database {
             (Some(row), _) => row.clone(),
             (None, None) => return Claimed::NoPosition(request.lane.clone()),
             (None, Some(start)) => {
-                PositionRow { epoch: 0, token: Uuid::nil(), next_offset: start, owner: String::new() }
+                PositionRow { epoch: 0, token: Uuid::nil(), next_offset: start, idles: 0, owner: String::new() }
             }
         };
         let row = PositionRow {
@@ -166,9 +196,12 @@ impl Database {
         self.positions.insert(request.lane.clone(), row.clone());
         let manifests = self.manifests.entry(request.lane.clone()).or_default();
         if self.flaw != Some(Flaw::KeepLostManifests) {
-            manifests.retain(|manifest| manifest.at <= row.next_offset);
+            let idles = if planted::is_on(Bug::CheckpointsWithoutSilences) { i64::MAX } else { row.idles };
+            manifests.retain(|manifest| (manifest.at, manifest.idles) <= (row.next_offset, idles));
         }
         let history = History { checkpoints: manifests.iter().rev().cloned().collect(), ..History::default() };
+        let decisions = self.decisions.get(&request.lane).into_iter().flatten();
+        let decisions = decisions.filter(|decision| decision.offset < row.next_offset).cloned().collect();
         let claim = Claim {
             lane: request.lane.clone(),
             epoch: row.epoch,
@@ -179,8 +212,9 @@ impl Database {
             start_offset: 0,
             records: 0,
             rows: 0,
+            idles: row.idles,
             rewrite_until: None,
-            decisions: Vec::new(),
+            decisions,
         };
         Claimed::Held(claim, history)
     }
@@ -201,7 +235,8 @@ impl Database {
         let matches = flush.segments.iter().zip(claims).all(|(segment, claim)| {
             self.positions.get(&segment.lane).is_some_and(|row| {
                 (row.epoch == claim.epoch && row.token == claim.token || self.flaw == Some(Flaw::AdvanceWithoutToken))
-                    && (row.next_offset == segment.from || self.flaw == Some(Flaw::AdvanceWithoutOffset))
+                    && ((row.next_offset, row.idles) == (segment.from, claim.idles)
+                        || self.flaw == Some(Flaw::AdvanceWithoutOffset))
             })
         });
         if !matches && self.flaw != Some(Flaw::RowsWithoutPosition) {
@@ -211,18 +246,32 @@ impl Database {
             let stored: Vec<(i64, u64)> = segment.data.chunks_exact(ROW_BYTES).map(row_of).collect();
             assert!(stored.iter().map(|(offset, _)| offset).eq(&segment.lines), "data and lines belong together");
             self.rows.entry(segment.lane.clone()).or_default().extend(stored);
-            let decided = segment.decisions.iter().map(|d| d.offset);
-            self.decisions.entry(segment.lane.clone()).or_default().extend(decided);
-            self.positions.get_mut(&segment.lane).unwrap().next_offset = segment.to;
+            for decision in &segment.decisions {
+                self.decide(&segment.lane, decision);
+            }
+            let row = self.positions.get_mut(&segment.lane).unwrap();
+            (row.next_offset, row.idles) = (segment.to, row.idles + segment.idles);
         }
         Ok(())
+    }
+
+    /// Of one offset, kind and stage there is one decision.
+    fn decide(&mut self, lane: &Lane, decision: &Decision) {
+        let decided = self.decisions.entry(lane.clone()).or_default();
+        let key = |d: &Decision| (d.offset, d.kind.name(), d.stage.number());
+        match decided.iter_mut().find(|known| key(known) == key(decision)) {
+            Some(known) => *known = decision.clone(),
+            None => decided.push(decision.clone()),
+        }
     }
 
     /// What a worker takes for committed is there.
     fn check_believed(&self, report: &Report) {
         for (segment, claim, _) in report.segments.iter().filter(|(_, _, fate)| matches!(fate, Fate::Committed)) {
             let row = self.positions.get(&segment.lane);
-            let is_there = row.is_some_and(|row| row.epoch > claim.epoch || row.next_offset >= segment.to);
+            let (to, idles) = (segment.to, claim.idles + segment.idles);
+            let is_there =
+                row.is_some_and(|row| row.epoch > claim.epoch || (row.next_offset >= to && row.idles >= idles));
             assert!(is_there, "{} is believed to be at {}, but is {row:?}", segment.lane, segment.to);
         }
     }
@@ -231,7 +280,9 @@ impl Database {
     fn count(&mut self, claim: &Claim, manifest: &Manifest) -> bool {
         let Some(row) = self.positions.get(&claim.lane) else { return false };
         let holds = row.epoch == claim.epoch && row.token == claim.token;
-        let reached = row.next_offset >= manifest.at || planted::is_on(Bug::CountBeforeCommit);
+        let idles = if planted::is_on(Bug::CheckpointsWithoutSilences) { 0 } else { manifest.idles };
+        let reached = (row.next_offset, row.idles) >= (manifest.at, idles);
+        let reached = reached || planted::is_on(Bug::CountBeforeCommit);
         if !(holds && reached) {
             return false;
         }
@@ -239,7 +290,7 @@ impl Database {
         let manifests = self.manifests.entry(claim.lane.clone()).or_default();
         if manifests.iter().all(|known| known.id != manifest.id) {
             manifests.push(manifest.clone());
-            manifests.sort_by_key(|manifest| manifest.at);
+            manifests.sort_by_key(|manifest| (manifest.at, manifest.idles));
             let old = manifests.len().saturating_sub(3);
             manifests.drain(..old);
         }
@@ -287,6 +338,7 @@ impl Worker {
             stateful: true,
             generation: Generation([1; 32]),
             checkpoints: Some(Interval { records: 7, ms: 2_000 }),
+            idle_ms: Some(IDLE_MS),
             linger_ms: 0,
             flush_rows_max: 9,
             flush_bytes_max: 1 << 20,
@@ -323,6 +375,7 @@ impl Worker {
                     self.read_at.retain(|lane, _| !lanes.contains(lane));
                     self.guests.retain(|lane, _| !lanes.contains(lane));
                 }
+                Action::Idle { lane, epoch } => self.idle(lane, epoch, now),
                 Action::Freeze { lane, at, .. } => self.freeze(lane, at),
                 Action::Count(claim, manifest, _) => self.keep.push_back(Keep::Count(claim, manifest)),
                 Action::Thaw { lane, counts } => {
@@ -348,13 +401,44 @@ impl Worker {
             let chunk = chunks.stored[&layer.checkpoint];
             (0..KEYS).for_each(|key| guest.sums[key] = chunk[key].unwrap_or(guest.sums[key]));
         }
+        let from = checkpoint.map_or(0, |manifest| manifest.at);
+        guest.newest = checkpoint.and_then(|manifest| manifest.content.stages[0].watermark).unwrap_or_default();
+        let mut silences = recorded(claim);
+        if self.flaw == Some(Flaw::ForgetSilences) {
+            silences.clear();
+        }
+        let repeat = |guest: &mut Guest, offset| {
+            let here = silences.iter().find(|silence| silence.offset == offset);
+            here.map(|silence| guest.advance(silence.watermarks[0].1));
+        };
+        repeat(&mut guest, from - 1);
         if !(checkpoint.is_some() && self.flaw == Some(Flaw::SkipReplay)) {
-            let from = checkpoint.map_or(0, |manifest| manifest.at);
             for offset in (from..claim.next_offset).filter(|&offset| exists(offset)) {
                 guest.process(offset);
+                repeat(&mut guest, offset);
             }
         }
         self.guests.insert(claim.lane.clone(), guest);
+    }
+
+    /// Moves the watermark of a lane that is silent, as if its log ended there.
+    fn idle(&mut self, lane: Lane, epoch: i64, now: u64) {
+        let offset = self.machine.ledger.processed(&lane).unwrap() - 1;
+        let guest = self.guests.get_mut(&lane).unwrap();
+        let fill = |segment: &mut Segment| {
+            let watermark_us = guest.idle_watermark();
+            let value = guest.advance(watermark_us).unwrap();
+            segment.data.extend(offset.to_be_bytes());
+            segment.data.extend(value.to_be_bytes());
+            segment.lines.push(offset);
+            segment.idles += 1;
+            let kind = DecisionKind::Idle { watermark_us };
+            let stage = Stage::Transform(0);
+            segment.decisions.push(Decision { offset, kind, stage, detail: String::new() });
+            Ok::<(), Error>(())
+        };
+        self.machine.ledger.idle(&lane, 0, fill).unwrap();
+        self.on(Event::Idled { lane, epoch, moved: true }, now);
     }
 
     fn freeze(&mut self, lane: Lane, at: i64) {
@@ -364,8 +448,11 @@ impl Worker {
         let chunk = guest.freeze();
         let mut layers = guest.below.as_ref().map(|below| below.content.layers.clone()).unwrap_or_default();
         layers.push(Layer { checkpoint: id, chunks: 1, bytes: 1, entries: 1 });
-        let content = Content { stages: Vec::new(), layers };
-        let manifest = Manifest { id, at, generation: Generation([1; 32]), records: 0, rows: 0, content };
+        let watermark = Some(guest.newest);
+        let stage = StageState { stage: 0, alias: "s".into(), header: None, digest: String::new(), watermark };
+        let content = Content { stages: vec![stage], layers };
+        let idles = self.machine.ledger.idles(&lane);
+        let manifest = Manifest { id, at, generation: Generation([1; 32]), records: 0, rows: 0, idles, content };
         self.keep.push_back(Keep::Store(lane, epoch, manifest, chunk));
     }
 
@@ -575,12 +662,18 @@ fn check(seed: u64, database: &Database) {
         let all = || (0..RECORDS).filter(|&offset| exists(offset));
         let rows = &database.rows[&lane(partition)];
         let mut guest = Guest::default();
-        let values = all().map(|offset| (offset, guest.process(offset)));
-        let expected: Vec<(i64, u64)> = values.filter(|(offset, _)| !is_poison(*offset)).collect();
-        assert_eq!(*rows, expected, "seed {seed}, partition {partition}: lost, doubled, wrong or out of order");
         let decided = database.decisions.get(&lane(partition)).cloned().unwrap_or_default();
+        let mut expected: Vec<(i64, u64)> = Vec::new();
+        for offset in all() {
+            expected.push((offset, guest.process(offset)));
+            expected.extend(guest.repeat(&decided, offset).map(|value| (offset, value)));
+        }
+        expected.retain(|(offset, _)| !is_poison(*offset));
+        assert_eq!(*rows, expected, "seed {seed}, partition {partition}: lost, doubled, wrong or out of order");
+        let refused = decided.iter().filter(|decision| decision.kind == DecisionKind::Refused);
+        let refused: Vec<i64> = refused.map(|decision| decision.offset).collect();
         let poison: Vec<i64> = all().filter(|&offset| is_poison(offset)).collect();
-        assert_eq!(decided, poison, "seed {seed}, partition {partition}: each refused record has one decision");
+        assert_eq!(refused, poison, "seed {seed}, partition {partition}: each refused record has one decision");
     }
 }
 
@@ -621,7 +714,14 @@ fn planted_faults_are_caught() {
     // The panics are what is looked for: nobody has to read them.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
-    let bugs = [Bug::CountBeforeCommit, Bug::UnknownIsCommitted, Bug::LostTailIsCommitted, Bug::RefusalWithoutDecision];
+    let bugs = [
+        Bug::CountBeforeCommit,
+        Bug::UnknownIsCommitted,
+        Bug::LostTailIsCommitted,
+        Bug::RefusalWithoutDecision,
+        Bug::SilenceIsCommitted,
+        Bug::CheckpointsWithoutSilences,
+    ];
     let flaws = [
         Flaw::AdvanceWithoutToken,
         Flaw::AdvanceWithoutOffset,
@@ -631,6 +731,7 @@ fn planted_faults_are_caught() {
         Flaw::ForgetChangesOfFailed,
         Flaw::RowsWithoutPosition,
         Flaw::TimerAtBatchEdge,
+        Flaw::ForgetSilences,
     ];
     let mut found: Vec<(String, Option<u64>)> = Vec::new();
     found

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::checkpoint::Of;
 use super::follower::{Fault, Follower, Judge};
 use super::keeper::{Draft, Piece};
-use super::lane::LaneRunner;
+use super::lane::{LaneRunner, idle};
 use super::member::{Converters, Member};
 use super::replay::Base;
 use super::suspect::Caution;
@@ -176,7 +176,9 @@ impl Slot {
             return Err(miscounted(given, held));
         }
         let base = Base { compared: self.same_chain, ..Base::of(&manifest) };
-        self.base = base.beyond(&self.claim.gaps).under(&self.claim.decisions);
+        let base = base.beyond(&self.claim.gaps).under(&self.claim.decisions);
+        let fired = idle::repeat_behind(&mut chain, &self.claim, manifest.at, base.at)?;
+        self.base = Base { rows: base.rows + fired, ..base };
         self.stage = Stage::Waiting(Some(chain));
         // Changes can be laid over what this very chain has read as it was.
         self.below = Some(manifest).filter(|_| self.same_chain && !migrates);
@@ -222,8 +224,8 @@ impl Slot {
         }
     }
 
-    /// Freezes one of the chains: the draft of a checkpoint at this offset.
-    pub fn freeze(&mut self, of: Of, at: i64) -> Result<Draft> {
+    /// Freezes one of the chains: the draft of a checkpoint at this offset, after so many silences.
+    pub fn freeze(&mut self, of: Of, at: i64, idles: i64) -> Result<Draft> {
         let below = self.below(of)?.as_ref().filter(|below| !below.is_worn());
         let below: Vec<Layer> = below.map(|below| below.content.layers.clone()).unwrap_or_default();
         let extent = if below.is_empty() { Extent::Full } else { Extent::Incremental };
@@ -231,7 +233,7 @@ impl Slot {
         let (counts, generation) = (self.counts(), self.generation_of(of));
         let stages = self.chain(of)?.begin_checkpoint(extent)?;
         self.taken = Some(Taken { id, of, handing_out: Some(Cursor::default()), stored: None });
-        Ok(Draft { id, lane, at, generation, counts, stages, below })
+        Ok(Draft { id, lane, at, generation, counts, idles, stages, below })
     }
 
     /// Whether a frozen chain has more to hand out.

@@ -198,6 +198,7 @@ mod tests {
             start_offset: 0,
             records: 0,
             rows: 0,
+            idles: 0,
             rewrite_until: None,
             decisions,
         }

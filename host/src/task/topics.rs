@@ -22,9 +22,18 @@ use crate::sink::ClaimRequest;
 pub(super) struct Known {
     /// As they were when the pipeline first read them.
     topics: BTreeMap<Arc<str>, Topic>,
+    /// Those whose logs the broker has been asked about.
+    kept: BTreeSet<Arc<str>>,
     /// When the broker was asked about them, and whether it has not answered yet.
     looked_at: Duration,
     looking: bool,
+}
+
+impl Known {
+    /// The broker has been asked about these logs.
+    pub(super) fn are_kept(&mut self, names: Vec<Arc<str>>) {
+        self.kept.extend(names);
+    }
 }
 
 impl Task {
@@ -37,12 +46,17 @@ impl Task {
     pub(super) fn describe(&self, asked: u64, requests: Vec<ClaimRequest>) {
         let names: BTreeSet<Arc<str>> = requests.iter().map(|request| Arc::clone(&request.lane.topic)).collect();
         let names: Vec<Arc<str>> = names.into_iter().collect();
-        let question = move |lookup: &Lookup| lookup.topics(&names);
-        self.ask_broker(question, move |mut topics| {
+        let unasked: Vec<Arc<str>> = names.iter().filter(|name| !self.known.kept.contains(*name)).cloned().collect();
+        let asks = self.spec.records_stay_ms().is_some() && !unasked.is_empty();
+        let question = move |lookup: &Lookup| {
+            let topics = lookup.topics(&names)?;
+            Ok((topics, asks.then(|| (unasked.clone(), lookup.kept(&unasked)))))
+        };
+        self.ask_broker(question, move |(mut topics, kept)| {
             for topic in &mut topics {
                 count_asked(topic, &requests);
             }
-            Message::Described(Inquiry { asked, requests, topics })
+            Message::Described(Inquiry { asked, requests, topics }, kept)
         });
     }
 

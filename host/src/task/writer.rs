@@ -144,7 +144,7 @@ impl Writer {
         };
         assert_eq!(rows.len(), self.claims.len(), "one position per lane");
         let verdicts: Vec<Verdict> = (self.flush.segments.iter().zip(&self.claims).zip(&rows))
-            .map(|((segment, claim), row)| judge(claim, segment.from, segment.to, row.as_ref()))
+            .map(|((segment, claim), row)| judge(claim, segment.from, segment.to, segment.idles, row.as_ref()))
             .collect();
         if let Some((lane, reason)) = self.halted(&verdicts) {
             return self.fail(Error::new(Kind::Internal, format!("the position of {lane} makes no sense: {reason}")));
@@ -154,6 +154,9 @@ impl Writer {
             let fate = match verdict {
                 Verdict::Committed => Fate::Committed,
                 Verdict::LostTail { .. } if is_on(Bug::LostTailIsCommitted) => Fate::Committed,
+                Verdict::SendAgain if is_on(Bug::SilenceIsCommitted) && segment_moves_nothing(&self.flush, at) => {
+                    Fate::Committed
+                }
                 Verdict::Fenced { owner } => Fate::Fenced { owner },
                 Verdict::LostTail { .. } => Fate::LostTail,
                 Verdict::SendAgain | Verdict::Halt(_) => {
@@ -239,6 +242,11 @@ impl Writer {
         }
         Some((self.flush.segments.remove(at), self.claims.remove(at)))
     }
+}
+
+/// Whether a segment is of a silence alone.
+fn segment_moves_nothing(flush: &Flush, at: usize) -> bool {
+    flush.segments.get(at).is_some_and(|segment| segment.from == segment.to)
 }
 
 fn cause(refusal: &Refusal) -> String {

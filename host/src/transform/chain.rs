@@ -177,7 +177,7 @@ fn comes_from_before(plan: &Plan, path: &Path) -> bool {
     plan.carry.shows(path) && !plan.writes.iter().any(|field| path.is_within(&field.path))
 }
 
-fn step(
+pub(super) fn step(
     stage: &mut dyn Transform,
     position: usize,
     batch: Batch,
@@ -229,7 +229,7 @@ fn records(rows: &Rows) -> Range<u32> {
 }
 
 /// Where a stage failed: its alias and the offsets that it was given.
-fn place(alias: &str, origin: &Origin, records: &Range<u32>) -> String {
+pub(super) fn place(alias: &str, origin: &Origin, records: &Range<u32>) -> String {
     let offset = |record: u32| origin.offsets.get(record as usize).copied().unwrap_or(origin.next_offset);
     match records.end.checked_sub(1) {
         None => format!("transforms.{alias} of {}, without a row", origin.lane),

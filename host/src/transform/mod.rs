@@ -1,11 +1,13 @@
 //! Transforms: batch in; batch and row errors out. Built-in transforms and plugins are one trait, so the task
 //! does not know which it runs.
 
+pub mod advance;
 pub mod chain;
 pub mod plugin;
 pub mod state;
 pub mod timestamp_converter;
 
+pub use advance::{Advanced, Fired};
 pub use chain::{Chain, Excluded, Outcome, Projection, Rejected, StageFailure};
 pub use plugin::PluginTransform;
 
@@ -85,6 +87,18 @@ pub trait Transform: Send {
 
     /// Goes on from the watermark of a checkpoint.
     fn set_watermark(&mut self, _newest_us: Option<i64>) {}
+
+    /// Where its watermark would be moved to by a silence of so many microseconds, in µs: event time is taken to have gone
+    /// on by as much. None before the first event time, and for a stage without one.
+    fn idle_watermark(&self, _idle_us: u64) -> Option<i64> {
+        None
+    }
+
+    /// Moves its watermark (µs) without a row; None where it is there already, or the stage has none. An error means what
+    /// one of [`Transform::transform`] does.
+    fn advance(&mut self, _watermark_us: i64) -> Result<Option<Fired>> {
+        Ok(None)
+    }
 
     /// SHA-256 of its component, as hexadecimal digits; empty for a built-in transform.
     fn digest(&self) -> String {

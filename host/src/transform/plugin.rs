@@ -11,7 +11,7 @@ use arrow_buffer::ScalarBuffer;
 
 use self::merge::Given;
 use self::watermark::Watermark;
-use super::{Plan, Rejection, Stateful, Transform, Transformed};
+use super::{Fired, Plan, Rejection, Stateful, Transform, Transformed};
 use crate::error::{self, Result};
 use crate::failpoint::{self, Point};
 use crate::guest::{self, EventTime, Guest, Plugin, Processed, Setup, WATERMARK};
@@ -111,6 +111,18 @@ impl Transform for PluginTransform {
         if let Some(watermark) = &mut self.watermark {
             watermark.set_newest(newest_us);
         }
+    }
+
+    fn idle_watermark(&self, idle_us: u64) -> Option<i64> {
+        self.watermark.as_ref().and_then(|watermark| watermark.after(idle_us))
+    }
+
+    fn advance(&mut self, watermark_us: i64) -> Result<Option<Fired>> {
+        if !self.watermark.as_mut().is_some_and(|watermark| watermark.advance(watermark_us)) {
+            return Ok(None);
+        }
+        let Processed { columns, origin, .. } = self.guest.advance(watermark_us)?;
+        Ok(Some(Fired { rows: origin.len(0), columns }))
     }
 
     fn digest(&self) -> String {

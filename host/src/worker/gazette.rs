@@ -5,6 +5,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender as NewsSender, channel};
+use tokio::time::MissedTickBehavior;
 
 use super::Notice;
 use crate::limits::SWAP_NEWS_MAX;
@@ -38,22 +39,18 @@ pub fn spawn(
 }
 
 async fn serve(pipeline: String, mut gazette: Box<dyn Gazette>, notices: Sender<Notice>, mut news: Receiver<News>) {
-    let (mut known, mut unwritten) = (Vec::new(), None);
+    let (mut known, mut look) = (Vec::new(), tokio::time::interval(INTERVAL));
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        if unwritten.is_none() {
-            match tokio::time::timeout(INTERVAL, news.recv()).await {
-                Ok(Some(fresh)) => unwritten = Some(fresh),
-                Ok(None) => return,
-                Err(_) => {}
-            }
-        }
-        if let Some(told) = &unwritten {
-            if !write(gazette.as_mut(), told).await {
-                tokio::time::sleep(INTERVAL).await;
+        tokio::select! {
+            told = news.recv() => {
+                let Some(told) = told else { return };
+                while !write(gazette.as_mut(), &told).await {
+                    tokio::time::sleep(INTERVAL).await;
+                }
                 continue;
             }
-            unwritten = None;
-            continue;
+            _ = look.tick() => {}
         }
         let Ok(Ok(rulings)) = tokio::time::timeout(ANSWER_MAX, gazette.rulings()).await else { continue };
         if rulings != known {

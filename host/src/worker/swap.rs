@@ -16,6 +16,8 @@ use crate::task::comparison::Comparison;
 use crate::task::line::Line;
 use crate::task::swap::{Candidate, News, Order};
 
+/// How long a candidate that is ready waits for a first row to be compared, in milliseconds.
+const FIRST_ROW_MS: u64 = 5_000;
 /// Lives of candidates that are remembered.
 const LIVES_MAX: usize = 20;
 
@@ -98,10 +100,27 @@ pub struct Swaps {
 #[derive(Debug)]
 enum Phase {
     Quiet,
-    Preparing { candidate: Arc<Candidate>, ready: BTreeMap<usize, Comparison>, approved: bool },
-    Cutting { candidate: Arc<Candidate>, spoken: BTreeMap<usize, Duration>, changes: Comparison },
-    Probation { candidate: Arc<Candidate>, until_ms: u64 },
-    RollingBack { candidate: Arc<Candidate>, why: String, done: BTreeSet<usize> },
+    Preparing {
+        candidate: Arc<Candidate>,
+        ready: BTreeMap<usize, Comparison>,
+        approved: bool,
+        /// Until when a first row to compare is waited for.
+        patience_ms: Option<u64>,
+    },
+    Cutting {
+        candidate: Arc<Candidate>,
+        spoken: BTreeMap<usize, Duration>,
+        changes: Comparison,
+    },
+    Probation {
+        candidate: Arc<Candidate>,
+        until_ms: u64,
+    },
+    RollingBack {
+        candidate: Arc<Candidate>,
+        why: String,
+        done: BTreeSet<usize>,
+    },
 }
 
 impl Swaps {
@@ -154,7 +173,7 @@ impl Swaps {
         }
         steps.push(self.came(&candidate, Stage::Canary, String::new()));
         steps.push(Step::Tell(Order::Offer(Arc::clone(&candidate))));
-        self.phase = Phase::Preparing { candidate, ready: BTreeMap::new(), approved };
+        self.phase = Phase::Preparing { candidate, ready: BTreeMap::new(), approved, patience_ms: None };
         steps
     }
 
@@ -173,7 +192,7 @@ impl Swaps {
         match (&mut self.phase, news) {
             (Phase::Preparing { ready, .. }, News::Ready(comparison)) => {
                 ready.insert(task, comparison);
-                self.decide()
+                self.decide(now_ms)
             }
             (Phase::Preparing { .. }, News::Refused(error)) => self.give_up(error.to_string()),
             (Phase::Cutting { spoken, .. }, News::Speaks(pause)) => {
@@ -194,7 +213,7 @@ impl Swaps {
         match &mut self.phase {
             Phase::Preparing { ready, .. } if !ready.contains_key(&task) => {
                 ready.insert(task, Comparison::default());
-                self.decide()
+                self.decide(now_ms)
             }
             Phase::Cutting { spoken, .. } if !spoken.contains_key(&task) => {
                 spoken.insert(task, Duration::ZERO);
@@ -212,7 +231,7 @@ impl Swaps {
     pub fn approve(&mut self) -> Option<Vec<Step>> {
         let Phase::Preparing { approved, .. } = &mut self.phase else { return None };
         *approved = true;
-        Some(self.decide())
+        Some(self.decide(0))
     }
 
     /// Lets the chain before speak again. None: there is nothing to take back.
@@ -226,6 +245,9 @@ impl Swaps {
 
     /// Time has passed.
     pub fn tick(&mut self, now_ms: u64) -> Vec<Step> {
+        if matches!(self.phase, Phase::Preparing { patience_ms: Some(until), .. } if now_ms >= until) {
+            return self.decide(now_ms);
+        }
         if !matches!(self.phase, Phase::Probation { until_ms, .. } if now_ms >= until_ms) {
             return Vec::new();
         }
@@ -246,8 +268,8 @@ impl Swaps {
     }
 
     /// Whether a candidate that every task has prepared may speak.
-    fn decide(&mut self) -> Vec<Step> {
-        let Phase::Preparing { candidate, ready, approved } = &self.phase else { return Vec::new() };
+    fn decide(&mut self, now_ms: u64) -> Vec<Step> {
+        let Phase::Preparing { candidate, ready, approved, patience_ms } = &mut self.phase else { return Vec::new() };
         let (candidate, approved) = (Arc::clone(candidate), *approved);
         let changes = ready.values().fold(Comparison::default(), Comparison::and);
         let equal = self.rules.policy == SwapPolicy::CanaryEqual && !approved;
@@ -257,12 +279,14 @@ impl Swaps {
         if ready.len() < self.tasks || (equal && changes.rows == 0) {
             return Vec::new();
         }
+        // One that breaks on the first row should do so before it speaks; a silent stream is not waited for in vain.
+        if changes.rows == 0 && !approved && now_ms < *patience_ms.get_or_insert(now_ms + FIRST_ROW_MS) {
+            return Vec::new();
+        }
         if self.rules.policy == SwapPolicy::Manual && !approved {
-            let told = self
-                .lives
-                .back()
-                .is_some_and(|life| life.stage == Stage::Waiting && life.detail == changes.to_string());
-            return if told { Vec::new() } else { vec![self.came(&candidate, Stage::Waiting, changes.to_string())] };
+            let is_told = self.lives.back().is_some_and(|life| life.stage == Stage::Waiting);
+            let step = self.came(&candidate, Stage::Waiting, changes.to_string());
+            return if is_told { Vec::new() } else { vec![step] };
         }
         self.phase =
             Phase::Cutting { candidate: Arc::clone(&candidate), spoken: BTreeMap::new(), changes: changes.clone() };

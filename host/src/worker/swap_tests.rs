@@ -169,6 +169,17 @@ fn an_operator_takes_back_what_speaks_and_what_does_not_yet() {
 }
 
 #[test]
+fn a_silent_stream_is_not_waited_for_in_vain() {
+    let mut swaps = swaps(SwapPolicy::Auto);
+    swaps.offer(candidate(1), false);
+    for task in 0..2 {
+        assert!(swaps.heard(task, 1, same(0), 7).is_empty(), "it may break on the first row");
+    }
+    assert!(swaps.tick(7 + FIRST_ROW_MS - 1).is_empty());
+    assert_eq!(told(&swaps.tick(7 + FIRST_ROW_MS)), ["1 cutting over", "cut 1"]);
+}
+
+#[test]
 fn a_task_that_has_ended_is_not_waited_for() {
     let mut swaps = swaps(SwapPolicy::Auto);
     swaps.offer(candidate(1), false);

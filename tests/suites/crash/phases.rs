@@ -142,7 +142,7 @@ fn phases_are_told_apart_and_counted() {
         ("idle in transaction", "BEGIN ISOLATION LEVEL READ COMMITTED", "ClientRead", Phase::Begun),
         ("active", "COPY \"public\".\"averages\" (…) FROM STDIN BINARY", "ClientRead", Phase::CopyWaits),
         ("active", "COPY \"public\".\"averages\" (…) FROM STDIN BINARY", "", Phase::CopyWrites),
-        ("active", "SELECT \"weir\".advance_2($1, $2)", "", Phase::Advancing),
+        ("active", "SELECT \"weir\".advance_3($1, $2)", "", Phase::Advancing),
         ("active", "COMMIT", "WALSync", Phase::Committing),
         ("active", "SELECT 1", "", Phase::Other),
     ];

@@ -107,6 +107,12 @@ pub async fn swap(asked: Asked) -> Result<Value> {
     let plan = plan.flag("--plugins", &plugins.display().to_string()).flag("--memory", "1G");
     drop_in(&plugins, "sma-1.wasm", &versioned(1, Fault::None)?)?;
     let worker = plan.start()?;
+    worker.tasks_are(stage.name(), "RUNNING").await?;
+    let claimed = async || {
+        ensure!(stage.positions().await?.len() == PARTITIONS as usize, "not all lanes are claimed");
+        Ok(())
+    };
+    worker.until("a claim of each partition", claimed).await?;
     let mut pace = Pace::start(stage.feed()?, asked.rate);
     // Until every window is full, with time to spare.
     let warm = (asked.keys * WINDOW as u64) as i64 * 3 / 2;

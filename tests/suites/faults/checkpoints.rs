@@ -48,6 +48,19 @@ impl Kept {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
+    /// Whether it is recorded once for each lane that another chain took over there, and which.
+    async fn cut_over_at(&self, offsets: &[i64]) -> Result<()> {
+        let sql = "SELECT d.at_offset, split_part(d.detail, ' ', 5) = encode(substr(p.generation, 1, 6), 'hex')
+                     AND split_part(d.detail, ' ', 3) <> split_part(d.detail, ' ', 5)
+                   FROM weir.decision d JOIN weir.position p USING (pipeline, topic, partition)
+                   WHERE d.kind = 'cutover' ORDER BY d.partition";
+        let rows = self.stream.db.query(sql, &[]).await?;
+        let found: Vec<(i64, bool)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let wanted: Vec<(i64, bool)> = offsets.iter().map(|offset| (*offset, true)).collect();
+        ensure!(found == wanted, "recorded: {found:?}, took over at {offsets:?}");
+        Ok(())
+    }
+
     /// Starts a worker and sends it more; all rows must be there and right. Returns where each lane was read from.
     async fn goes_on(&mut self) -> Result<(Worker, Vec<i64>)> {
         self.stream.send(20)?;
@@ -182,7 +195,7 @@ async fn changed_settings_take_over_at_the_next_offset_whatever_crashes() -> Res
     let spoken = "SELECT bool_and(p.generation = c.generation) FROM weir.position p, LATERAL (
         SELECT generation FROM weir.checkpoint WHERE partition = p.partition ORDER BY at_offset DESC LIMIT 1) c";
     ensure!(kept.stream.db.value(spoken).await? == "t", "the newest checkpoint is of the chain that speaks");
-    Ok(())
+    kept.cut_over_at(&stood).await
 }
 
 #[tokio::test]

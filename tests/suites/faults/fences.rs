@@ -1,10 +1,11 @@
 //! Two workers on one pipeline: whichever way they share it, exactly one writes each row.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use weir_tests::eventually::eventually;
+use weir_tests::eventually::{eventually, reached};
 use weir_tests::worker::{Plan, Worker};
 
 use super::{ARRIVAL, Stream};
@@ -89,18 +90,20 @@ async fn share(protocol: &str) -> Result<()> {
     stream.check(0).await
 }
 
-#[tokio::test]
-async fn a_worker_that_wakes_up_late_writes_nothing_twice() -> Result<()> {
+/// A worker is stopped, another one takes over, and the first one wakes up when it has been away for a time.
+async fn wake_up_after(away: Duration) -> Result<()> {
     let mut stream = Stream::start("zombie", 2).await?;
     let url = stream.db.url();
     let zombie = stream.plan(&url, SHORT_SESSION)?.start()?;
     stream.send(20)?;
     stream.arrived(&zombie).await?;
     zombie.signal("STOP")?;
+    let stopped = Instant::now();
     let heir = stream.plan(&url, SHORT_SESSION)?.start()?;
     stream.send(20)?;
     stream.arrived(&heir).await?;
     stream.send(20)?;
+    reached(stopped + away).await;
     zombie.signal("CONT")?;
     stream.send(20)?;
     shared(&[&zombie, &heir], &stream, 1).await?;
@@ -109,6 +112,23 @@ async fn a_worker_that_wakes_up_late_writes_nothing_twice() -> Result<()> {
     zombie.tasks_are(&stream.name, "RUNNING").await?;
     heir.tasks_are(&stream.name, "RUNNING").await?;
     stream.check(0).await
+}
+
+#[tokio::test]
+async fn a_worker_that_wakes_up_late_writes_nothing_twice() -> Result<()> {
+    wake_up_after(Duration::ZERO).await
+}
+
+mod long {
+    use super::*;
+
+    /// Longer than any connection of the worker waits for an answer of its other side.
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn a_worker_that_wakes_up_after_a_minute_writes_nothing_twice() -> Result<()> {
+        wake_up_after(MINUTE).await
+    }
 }
 
 /// What a worker's status says of its only task: state, what it waits for, and why it failed.

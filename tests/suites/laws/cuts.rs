@@ -197,7 +197,9 @@ fn stream(case: &Case, chance: &mut Chance) -> Stream {
         offset += if chance.one_in(20) { 1 + chance.below(9) as i64 } else { 1 };
         offset
     });
-    Stream::new(records, offsets.collect(), case.rows.iter().map(|row| row.time_us).collect())
+    let offsets = offsets.collect();
+    let silences = (0..case.rows.len()).filter(|_| chance.one_in(12)).collect();
+    Stream::new(records, offsets, case.rows.iter().map(|row| row.time_us).collect(), silences)
 }
 
 #[test]
@@ -205,6 +207,7 @@ fn a_lane_gives_the_same_bytes_wherever_it_is_cut() {
     let seed = super::seed();
     let mut chance = Chance::new(seed);
     let (mut cuts, mut plans, mut rows, mut decisions) = (Cuts::default(), 0, [0; Route::ALL.len()], 0);
+    let mut silences = 0;
     for (number, case) in generate(seed, STREAMS).iter().enumerate() {
         let stream = stream(case, &mut chance);
         for (route, rows) in Route::ALL.into_iter().zip(&mut rows) {
@@ -212,6 +215,7 @@ fn a_lane_gives_the_same_bytes_wherever_it_is_cut() {
             let whole = uncut(&stream, &chains).unwrap();
             *rows += whole.lines.len();
             decisions += whole.decisions.len();
+            silences += whole.silences;
             for plan in 0..PLANS {
                 let place = || format!("seed {seed}, stream {number}, {route:?}, plan {plan}, {:?}", case.settings);
                 let pieces = cut(&stream, &chains, &mut chance, &mut cuts).with_context(place).unwrap();
@@ -222,8 +226,10 @@ fn a_lane_gives_the_same_bytes_wherever_it_is_cut() {
             }
         }
     }
-    println!("{plans} plans over {rows:?} rows by chain and {decisions} decisions gave the same bytes: {cuts:?}");
-    assert!(plans >= 200 && decisions >= 100 && rows.iter().sum::<usize>() >= 10_000);
+    println!(
+        "{plans} plans over {rows:?} rows by chain, {decisions} decisions and {silences} silences gave the same bytes: {cuts:?}"
+    );
+    assert!(silences >= 200 && plans >= 200 && decisions >= 100 && rows.iter().sum::<usize>() >= 10_000);
     assert!(rows.iter().all(|rows| *rows >= 400), "{rows:?} rows by chain");
     let Cuts { batches, flushes, rebuilt, stopped, killed, flipped } = cuts;
     assert!([batches, flushes, rebuilt, stopped, killed, flipped].iter().all(|count| *count >= 200), "{cuts:?}");

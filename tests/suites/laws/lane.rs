@@ -1,8 +1,11 @@
 //! One lane in process, as a task runs it: records in, COPY bytes and decisions out, with a sink that only keeps the
-//! books. A plan says where batches and flushes are cut, and where the lane is rebuilt or the worker ends.
+//! books. A plan says where batches and flushes are cut, and where the lane is rebuilt or the worker ends; where the lane
+//! falls silent lies in the stream.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use uuid::Uuid;
@@ -23,19 +26,25 @@ use weir::task::writer::Tolerance;
 use weir::transform::Chain;
 use weir_plugin_sdk::testkit::Chance;
 
+/// How long a silence lasts: some windows of the chains are over by then.
+const SILENCE: Duration = Duration::from_millis(4);
+
 /// The records of one lane.
 #[derive(Debug)]
 pub struct Stream {
     whole: Origin,
+    /// The records behind which the lane falls silent.
+    silences: BTreeSet<usize>,
 }
 
 impl Stream {
-    /// A lane that holds these records at these offsets (rising) and times (µs).
-    pub fn new(records: Vec<OwnedRecord>, offsets: Vec<i64>, times: Vec<i64>) -> Self {
+    /// A lane that holds these records at these offsets (rising) and times (µs), and falls silent behind some of them.
+    pub fn new(records: Vec<OwnedRecord>, offsets: Vec<i64>, times: Vec<i64>, silences: BTreeSet<usize>) -> Self {
         let next_offset = offsets.last().map_or(0, |last| last + 1);
         let bytes = records.iter().map(|record| record.value.as_ref().map_or(0, Vec::len)).sum();
         let payloads = Arc::new(OwnedPayloads { records });
-        Stream { whole: Origin::new(Lane::new("ticks", 0), offsets, times, next_offset, bytes, payloads) }
+        let whole = Origin::new(Lane::new("ticks", 0), offsets, times, next_offset, bytes, payloads);
+        Stream { whole, silences }
     }
 
     /// The number of records.
@@ -68,6 +77,8 @@ pub struct Committed {
     /// Records read, and rows that left the chain.
     pub counts: (u64, u64),
     next_offset: i64,
+    /// Silences in them.
+    pub silences: i64,
     epoch: i64,
 }
 
@@ -171,6 +182,7 @@ impl Committed {
             start_offset: 0,
             records: self.counts.0,
             rows: self.counts.1,
+            idles: self.silences,
             rewrite_until: None,
             decisions: self.decisions.clone(),
         }
@@ -213,13 +225,33 @@ impl<'a> Reading<'a> {
         Ok(Reading { stream, chains, runner, encoder, ledger, committed, at, generation: 1 })
     }
 
-    /// Reads a run of records.
+    /// Reads a run of records, which silences cut.
     fn batch(&mut self, records: usize) -> Result<()> {
         let until = self.stream.len().min(self.at + records);
-        let run = self.stream.run(self.at..until);
-        self.at = until;
-        let processed = self.runner.process(run, &mut self.ledger, &mut Encoders::of(self.encoder.as_mut()));
-        processed.map_err(|failed| anyhow::anyhow!("{failed:?}"))?;
+        while self.at < until {
+            let silence = self.stream.silences.range(self.at..until).next();
+            let to = silence.map_or(until, |record| record + 1);
+            let run = self.stream.run(self.at..to);
+            self.at = to;
+            let processed = self.runner.process(run, &mut self.ledger, &mut Encoders::of(self.encoder.as_mut()));
+            processed.map_err(|failed| anyhow::anyhow!("{failed:?}"))?;
+            if let Some(&record) = silence {
+                self.silence(self.stream.whole.offsets[record])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The lane falls silent behind the record at an offset; a replay repeats what was decided about it.
+    fn silence(&mut self, offset: i64) -> Result<()> {
+        let of_it =
+            |decision: &Decision| decision.offset == offset && matches!(decision.kind, DecisionKind::Idle { .. });
+        let is_read = self.ledger.processed(&self.stream.whole.lane) == Some(offset + 1);
+        if !is_read || self.runner.replay_until().is_some() || self.committed.decisions.iter().any(of_it) {
+            return Ok(());
+        }
+        let moved = self.runner.idle(SILENCE, &mut self.ledger, self.encoder.as_mut());
+        moved.map_err(|failed| anyhow::anyhow!("{failed:?}"))?;
         Ok(())
     }
 
@@ -237,7 +269,8 @@ impl<'a> Reading<'a> {
             committed.counts.0 += segment.records;
             committed.counts.1 += segment.rows;
             committed.next_offset = segment.to;
-            self.ledger.committed(&segment.lane, committed.epoch, segment.to);
+            committed.silences += segment.idles;
+            self.ledger.committed(&segment.lane, committed.epoch, segment.to, segment.idles);
         }
         Ok(())
     }

@@ -41,7 +41,7 @@ async fn behind(hint: &str, fault: Fault) -> Result<(Proxy, Ticks)> {
 /// The verdict on a segment from 0 to 2, by the row that the sink reads.
 async fn verdict(ticks: &mut Ticks) -> Result<Verdict> {
     let rows = ticks.sink.positions(std::slice::from_ref(&ticks.lane)).await?;
-    Ok(judge(&ticks.claim, 0, 2, rows[0].as_ref()))
+    Ok(judge(&ticks.claim, 0, 2, 0, rows[0].as_ref()))
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn a_former_session_that_still_holds_the_position_is_ended() -> Result<()>
 async fn position_is_locked(watch: Db) -> Result<()> {
     let sql = "SELECT count(*) FROM pg_stat_activity
                WHERE application_name = 'weir/ticks-sma' AND state = 'idle in transaction'
-                 AND query LIKE '%advance_2%' AND datname LIKE 'hang%'";
+                 AND query LIKE '%advance_3%' AND datname LIKE 'hang%'";
     eventually("a transaction that waits for COMMIT", WAIT, async || {
         ensure!(watch.number(sql).await? > 0, "there is none yet");
         Ok(())

@@ -51,7 +51,7 @@ async fn a_fenced_lane_writes_nothing_and_takes_its_flush_with_it() -> Result<()
     let rows = ticks.sink.positions(&lanes).await?;
     let verdict = |at: usize| {
         let segment = &flush.segments[at];
-        judge(&claims[at], segment.from, segment.to, rows[at].as_ref())
+        judge(&claims[at], segment.from, segment.to, segment.idles, rows[at].as_ref())
     };
     assert_eq!(verdict(0), Verdict::Fenced { owner: "rival".to_owned() });
     assert_eq!(verdict(1), Verdict::SendAgain);
@@ -118,7 +118,7 @@ async fn a_worker_without_the_function_checks_positions_itself() -> Result<()> {
     let mut admin = sink(settings(&db), "admin");
     claim(&mut admin, &Lane::new("ticks", 7), 0).await?;
     let narrow = format!(
-        "DROP FUNCTION weir.advance_2; GRANT USAGE ON SCHEMA weir TO {0};
+        "DROP FUNCTION weir.advance_3; GRANT USAGE ON SCHEMA weir TO {0};
          GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA weir TO {0}",
         role(&db)
     );

@@ -36,7 +36,7 @@ const CRATES: [(&str, &str); 9] = [
 ];
 
 /// What computes and does nothing else: files, or folders with a `/` at the end.
-const PURE: [&str; 16] = [
+const PURE: [&str; 19] = [
     "host/src/record/",
     "host/src/state/",
     "host/src/config/",
@@ -47,8 +47,11 @@ const PURE: [&str; 16] = [
     "host/src/task/machine.rs",
     "host/src/task/ledger.rs",
     "host/src/task/lane.rs",
+    "host/src/task/lane/",
     "host/src/task/replay.rs",
+    "host/src/task/silence.rs",
     "host/src/task/writer.rs",
+    "host/src/transform/advance.rs",
     "host/src/transform/chain.rs",
     "plugins/ohlc/src/",
     "plugins/sdk/src/",

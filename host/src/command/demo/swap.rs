@@ -50,12 +50,12 @@ impl Swaps {
     }
 
     /// The directory.
-    pub(super) fn directory(&self) -> &PathBuf {
+    pub(super) fn directory(&self) -> &Path {
         &self.directory
     }
 
     /// Whether the tick of this number would come too early.
-    pub(super) fn is_early(&self, sent: u64, elapsed: Duration) -> bool {
+    pub(super) fn is_early(sent: u64, elapsed: Duration) -> bool {
         sent.is_multiple_of(1_000) && sent as f64 > elapsed.as_secs_f64() * RATE as f64
     }
 

@@ -9,7 +9,8 @@ use crate::state::{Generation, Manifest};
 
 fn source(pipeline: &str, at: i64) -> Source {
     let content = Content { stages: Vec::new(), layers: Vec::new() };
-    let manifest = Manifest { id: Uuid::nil(), at, generation: Generation([1; 32]), records: 0, rows: 0, content };
+    let manifest =
+        Manifest { id: Uuid::nil(), at, generation: Generation([1; 32]), records: 0, rows: 0, idles: 0, content };
     Source { pipeline: pipeline.to_owned(), in_directory: false, manifest }
 }
 

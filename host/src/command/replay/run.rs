@@ -42,6 +42,8 @@ fn bounded(named: &Named, plan: &Plan, table: &str, id: &str) -> Pipeline {
     pipeline.name = format!("{}@replay-{id}", named.pipeline.name);
     pipeline.group = format!("connect-{}", pipeline.name);
     pipeline.until = plan.until();
+    // History is given again as the log has it, which ends for no partition by a silence.
+    pipeline.idle_timeout_ms = 0;
     let mut settings = named.table.clone();
     table.clone_into(&mut settings.table_format);
     pipeline.sink = Sink::Timescale(settings);

@@ -253,6 +253,21 @@ pub const LINGER_MS: Key = Key {
     example: "5",
 };
 
+/// `idle.timeout.ms`.
+pub const IDLE_TIMEOUT_MS: Key = Key {
+    name: "idle.timeout.ms",
+    kind: Type::Long,
+    default: Default::Value("0"),
+    importance: Importance::Medium,
+    group: MACHINERY,
+    sink: None,
+    check: Check::Between(0, 31_536_000_000),
+    doc: "Milliseconds without a record after which the event time of a partition is taken to have gone on by as much, \
+          once for each silence: windows that are over by then are closed, and records that come for them later are late. \
+          Make it at least as long as the windows of its plugins and their lateness. 0 = windows wait for the next record.",
+    example: "120000",
+};
+
 /// `checkpoint.interval.records`.
 pub const CHECKPOINT_INTERVAL_RECORDS: Key = Key {
     name: "checkpoint.interval.records",
@@ -368,6 +383,7 @@ pub(super) const KEYS: &[&Key] = &[
     &ERRORS_LOG_INCLUDE_MESSAGES,
     &refused("errors.deadletterqueue.*", ERRORS, NO_DEAD_LETTERS, LOG_INSTEAD),
     &LINGER_MS,
+    &IDLE_TIMEOUT_MS,
     &CHECKPOINT_INTERVAL_RECORDS,
     &CHECKPOINT_INTERVAL_MS,
     &CHECKPOINT_STORE,

@@ -16,6 +16,7 @@ pub struct Decisions<'a> {
     kinds: Vec<&'a str>,
     stages: Vec<i16>,
     details: Vec<String>,
+    watermarks: Vec<Option<i64>>,
 }
 
 impl<'a> Decisions<'a> {
@@ -45,15 +46,16 @@ impl<'a> Decisions<'a> {
         self.stages.push(decision.stage.number());
         // PostgreSQL's texts hold no NUL, and a message may quote one.
         self.details.push(decision.detail.replace('\0', "\u{fffd}"));
+        self.watermarks.push(decision.kind.watermark_us());
     }
 
     /// The statement; after a rewind an offset may be decided again, the same way.
     pub fn insert_sql(schema: &str) -> String {
         format!(
-            "INSERT INTO {}.decision (pipeline, topic, partition, at_offset, kind, stage, detail)
-             SELECT $1, * FROM unnest($2::text[], $3::int4[], $4::int8[], $5::text[], $6::int2[], $7::text[])
+            "INSERT INTO {}.decision (pipeline, topic, partition, at_offset, kind, stage, detail, watermark)
+             SELECT $1, * FROM unnest($2::text[], $3::int4[], $4::int8[], $5::text[], $6::int2[], $7::text[], $8::int8[])
              ON CONFLICT (pipeline, topic, partition, at_offset, kind, stage)
-             DO UPDATE SET detail = excluded.detail, decided_at = excluded.decided_at",
+             DO UPDATE SET detail = excluded.detail, decided_at = excluded.decided_at, watermark = excluded.watermark",
             quote(schema)
         )
     }
@@ -65,8 +67,16 @@ impl<'a> Decisions<'a> {
         statement: &Statement,
         pipeline: &str,
     ) -> Result<(), Cause> {
-        let parameters: [&(dyn ToSql + Sync); 7] =
-            [&pipeline, &self.topics, &self.partitions, &self.offsets, &self.kinds, &self.stages, &self.details];
+        let parameters: [&(dyn ToSql + Sync); 8] = [
+            &pipeline,
+            &self.topics,
+            &self.partitions,
+            &self.offsets,
+            &self.kinds,
+            &self.stages,
+            &self.details,
+            &self.watermarks,
+        ];
         client.execute(statement, &parameters).await.map(drop)
     }
 }

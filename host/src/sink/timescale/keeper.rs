@@ -15,13 +15,14 @@ use super::{failure, schema};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::{self, Point};
 use crate::limits::CHECKPOINTS_KEPT;
-use crate::record::{Claim, Lane};
+use crate::record::{Claim, DecisionKind, Lane, Stage};
 use crate::sink::directory::Directory;
 use crate::sink::{BoxFuture, Keeper};
 use crate::state::{ChunkId, Generation, Manifest};
 
 /// The columns of a manifest, as [`manifest`] reads them, after topic and partition.
-pub const MANIFEST: &str = "c.topic, c.partition, c.id, c.at_offset, c.generation, c.records_in, c.rows_out, c.content";
+pub const MANIFEST: &str =
+    "c.topic, c.partition, c.id, c.at_offset, c.generation, c.records_in, c.rows_out, c.content, c.idle_advances";
 
 /// A pipeline's checkpoints.
 #[derive(Debug)]
@@ -185,27 +186,41 @@ impl Counting<'_> {
     async fn is_held(&self, connection: &Connection) -> Result<bool, tokio_postgres::Error> {
         let sql = format!(
             "SELECT 1 FROM {}.position p WHERE p.pipeline = $1 AND p.topic = $2 AND p.partition = $3
-               AND p.epoch = $4 AND p.token = $5 AND p.next_offset >= $6 FOR UPDATE",
+               AND p.epoch = $4 AND p.token = $5 AND (p.next_offset, p.idle_advances) >= ($6, $7) FOR UPDATE",
             self.schema
         );
-        let Claim { lane, epoch, token, .. } = self.claim;
+        let (Claim { lane, epoch, token, .. }, Manifest { at, idles, .. }) = (self.claim, self.manifest);
         let row = (connection.client)
-            .query_opt(&sql, &[&self.pipeline, &&*lane.topic, &lane.partition, epoch, token, &self.manifest.at])
+            .query_opt(&sql, &[&self.pipeline, &&*lane.topic, &lane.partition, epoch, token, at, idles])
             .await?;
         Ok(row.is_some())
     }
 
-    /// The manifest's chain speaks from now on.
+    /// The manifest's chain speaks from now on, which is recorded where another one did before.
     async fn speak(&self, connection: &Connection) -> Result<(), tokio_postgres::Error> {
         let lane = &self.claim.lane;
         let generation = &self.manifest.generation;
+        // All parts of a statement see what was there before it.
         let sql = format!(
-            "UPDATE {}.position SET generation = $4 WHERE pipeline = $1 AND topic = $2 AND partition = $3
-               AND generation IS DISTINCT FROM $4",
+            "WITH before AS (
+               SELECT generation FROM {0}.position WHERE pipeline = $1 AND topic = $2 AND partition = $3
+             ), cutover AS (
+               UPDATE {0}.position SET generation = $4 WHERE pipeline = $1 AND topic = $2 AND partition = $3
+                 AND generation IS DISTINCT FROM $4 RETURNING generation
+             )
+             INSERT INTO {0}.decision (pipeline, topic, partition, at_offset, kind, stage, detail)
+             SELECT $1, $2, $3, $5, $6, $7,
+               format('from generation %s to %s', encode(substr(before.generation, 1, 6), 'hex'),
+                 encode(substr(cutover.generation, 1, 6), 'hex'))
+             FROM before, cutover WHERE before.generation IS NOT NULL
+             ON CONFLICT (pipeline, topic, partition, at_offset, kind, stage) DO UPDATE
+             SET detail = decision.detail || '; ' || excluded.detail, decided_at = excluded.decided_at",
             self.schema
         );
-        connection.client.execute(&sql, &[&self.pipeline, &&*lane.topic, &lane.partition, &&generation.0[..]]).await?;
-        Ok(())
+        let (topic, kind, stage) = (&*lane.topic, DecisionKind::Cutover.name(), Stage::Sink.number());
+        let row: [&(dyn ToSql + Sync); 7] =
+            [&self.pipeline, &topic, &lane.partition, &&generation.0[..], &self.manifest.at, &kind, &stage];
+        connection.client.execute(&sql, &row).await.map(drop)
     }
 
     /// Removes manifests beyond the newest, and the chunks that none of the rest needs. Beside those of the chain that
@@ -250,17 +265,18 @@ pub async fn insert(
     lane: &Lane,
     manifest: &Manifest,
 ) -> Result<(), tokio_postgres::Error> {
-    let Manifest { id, at, generation, records, rows, content } = manifest;
+    let Manifest { id, at, generation, records, rows, idles, content } = manifest;
     let sql = format!(
         "INSERT INTO {schema}.checkpoint
-           (id, pipeline, topic, partition, at_offset, epoch, generation, records_in, rows_out, bytes, content)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING"
+           (id, pipeline, topic, partition, at_offset, epoch, generation, records_in, rows_out, bytes, content,
+            idle_advances)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING"
     );
     let content = serde_json::to_string(content).unwrap_or_default();
     let (records, rows, bytes) = (*records as i64, *rows as i64, manifest.bytes() as i64);
     let (topic, partition, generation) = (&*lane.topic, lane.partition, &generation.0[..]);
-    let row: [&(dyn ToSql + Sync); 11] =
-        [id, &pipeline, &topic, &partition, at, &epoch, &generation, &records, &rows, &bytes, &content];
+    let row: [&(dyn ToSql + Sync); 12] =
+        [id, &pipeline, &topic, &partition, at, &epoch, &generation, &records, &rows, &bytes, &content, idles];
     client.execute(&sql, &row).await.map(drop)
 }
 
@@ -280,5 +296,5 @@ pub fn manifest(row: &Row) -> Result<Manifest> {
     let content = serde_json::from_str(row.get(7))
         .map_err(|e| Error::caused(Kind::CheckpointUnusable, format!("read the manifest of checkpoint {id}"), e))?;
     let count = |at: usize| row.get::<_, i64>(at) as u64;
-    Ok(Manifest { id, at: row.get(3), generation, records: count(5), rows: count(6), content })
+    Ok(Manifest { id, at: row.get(3), generation, records: count(5), rows: count(6), idles: row.get(8), content })
 }

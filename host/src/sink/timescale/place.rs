@@ -86,6 +86,9 @@ impl Placing<'_> {
 
     /// Places a lane that was checked; `state` is the copy of its state.
     pub async fn run(&self, placement: &Placement, held: Option<i64>, state: Option<Manifest>) -> Result<(), Cause> {
+        // What a silence has fired there is in no count of a checkpoint that was taken before it, and stays.
+        let counted = if self.follows_silence(placement).await? { None } else { placement.counted };
+        let placement = &Placement { counted, ..placement.clone() };
         if held.is_some() {
             self.update(placement).await?;
         } else {
@@ -96,6 +99,19 @@ impl Placing<'_> {
             (Some(next_offset), Some(held)) => self.decide(&placement.lane, next_offset, held).await,
             _ => Ok(()),
         }
+    }
+
+    /// Whether the record before the lane's new offset was followed by a silence that moved watermarks.
+    async fn follows_silence(&self, placement: &Placement) -> Result<bool, Cause> {
+        let Some(next_offset) = placement.next_offset else { return Ok(false) };
+        let sql = format!(
+            "SELECT 1 FROM {}.decision WHERE pipeline = $1 AND topic = $2 AND partition = $3 AND at_offset + 1 = $4
+               AND kind = 'idle' LIMIT 1",
+            quote(self.schema)
+        );
+        let (topic, partition) = (&*placement.lane.topic, placement.lane.partition);
+        let row = self.transaction.query_opt(&sql, &[&self.pipeline, &topic, &partition, &next_offset]).await?;
+        Ok(row.is_some())
     }
 
     async fn insert(&self, placement: &Placement) -> Result<(), Cause> {
@@ -167,6 +183,8 @@ impl Placing<'_> {
             if uncounted {
                 manifest.generation = UNCOUNTED;
             }
+            // The silences of another lane; which of them are in the state is told by its watermarks.
+            manifest.idles = 0;
             return keeper::insert(self.transaction, &schema, self.pipeline, 0, &placement.lane, &manifest).await;
         }
         let Some(next_offset) = placement.next_offset else { return Ok(()) };
@@ -187,7 +205,9 @@ impl Placing<'_> {
     /// Forgets what was decided about the records that are read again, and records that they are.
     async fn decide(&self, lane: &Lane, from: i64, until: i64) -> Result<(), Cause> {
         let schema = quote(self.schema);
-        let again = [DecisionKind::Excluded, DecisionKind::Rejected, DecisionKind::Refused].map(DecisionKind::name);
+        let idle = DecisionKind::Idle { watermark_us: 0 };
+        let again = [DecisionKind::Excluded, DecisionKind::Rejected, DecisionKind::Refused, idle];
+        let again = again.map(DecisionKind::name);
         let sql = format!(
             "DELETE FROM {schema}.decision WHERE pipeline = $1 AND topic = $2 AND partition = $3 AND at_offset >= $4
                AND kind = ANY ($5)"

@@ -69,7 +69,7 @@ async fn try_claim(
                AS r(topic, partition, token, generation, stateful)
              WHERE p.pipeline = $1 AND p.topic = r.topic AND p.partition = r.partition
              RETURNING p.topic, p.partition, p.epoch, p.token, p.next_offset, p.start_offset, p.records_in, p.rows_out,
-               p.generation, p.rewrite_until, p.needs_state, p.leader_epoch"
+               p.generation, p.rewrite_until, p.needs_state, p.leader_epoch, p.idle_advances"
         ))
         .await?;
     let client = &connection.client;
@@ -108,7 +108,7 @@ async fn read_history(
     let partitions: Vec<i32> = asking.iter().map(|lane| lane.partition).collect();
     let schema = quote(of.schema);
     let decisions = format!(
-        "SELECT d.topic, d.partition, d.at_offset, d.kind, d.stage, d.detail, d.to_offset
+        "SELECT d.topic, d.partition, d.at_offset, d.kind, d.stage, d.detail, d.to_offset, d.watermark
          FROM unnest($2::text[], $3::int4[]) AS r(topic, partition)
          JOIN {schema}.position p ON p.pipeline = $1 AND p.topic = r.topic AND p.partition = r.partition
          JOIN {schema}.decision d ON d.pipeline = $1 AND d.topic = r.topic AND d.partition = r.partition
@@ -118,12 +118,13 @@ async fn read_history(
     let lost = format!(
         "DELETE FROM {schema}.checkpoint c USING {schema}.position p, unnest($2::text[], $3::int4[]) AS r(topic, partition)
          WHERE p.pipeline = $1 AND p.topic = r.topic AND p.partition = r.partition
-           AND c.pipeline = $1 AND c.topic = r.topic AND c.partition = r.partition AND c.at_offset > p.next_offset"
+           AND c.pipeline = $1 AND c.topic = r.topic AND c.partition = r.partition
+           AND (c.at_offset, c.idle_advances) > (p.next_offset, p.idle_advances)"
     );
     let manifests = format!(
         "SELECT {MANIFEST} FROM unnest($2::text[], $3::int4[]) AS r(topic, partition)
          JOIN {schema}.checkpoint c ON c.pipeline = $1 AND c.topic = r.topic AND c.partition = r.partition
-         ORDER BY c.at_offset DESC, c.taken_at DESC"
+         ORDER BY c.at_offset DESC, c.idle_advances DESC, c.taken_at DESC"
     );
     let (client, named): (_, [&(dyn ToSql + Sync); 3]) = (&connection.client, [&of.name, &topics, &partitions]);
     let (decisions, _, manifests) =
@@ -151,6 +152,7 @@ fn held(request: &ClaimRequest, rows: &[Row], decisions: &[Row], manifests: &[Ro
         start_offset: row.get(5),
         records: row.get::<_, i64>(6) as u64,
         rows: row.get::<_, i64>(7) as u64,
+        idles: row.get(12),
         rewrite_until: row.get(9),
         decisions: decided.map(|row| decision(lane, row)).collect::<Result<_>>()?,
         gaps: decisions.iter().filter(mine).filter_map(gap).collect(),
@@ -164,7 +166,7 @@ fn gap(row: &Row) -> Option<Gap> {
 
 fn decision(lane: &Lane, row: &Row) -> Result<Decision> {
     let (offset, kind): (i64, &str) = (row.get(2), row.get(3));
-    let kind = DecisionKind::parse(kind).ok_or_else(|| {
+    let kind = DecisionKind::parse(kind, row.get(7)).ok_or_else(|| {
         let message = format!("decision {kind} at offset {offset} of {lane} is none that this weir knows");
         Error::new(Kind::SchemaVersion, message)
     })?;
@@ -174,7 +176,7 @@ fn decision(lane: &Lane, row: &Row) -> Result<Decision> {
 /// Locks the rows of lanes in their order; their next offset is the fifth column. `schema` is quoted.
 pub fn lock_sql(schema: &str) -> String {
     format!(
-        "SELECT p.topic, p.partition, p.epoch, p.token, p.next_offset, p.owner FROM {schema}.position p
+        "SELECT p.topic, p.partition, p.epoch, p.token, p.next_offset, p.owner, p.idle_advances FROM {schema}.position p
          WHERE p.pipeline = $1 AND (p.topic, p.partition) IN (SELECT * FROM unnest($2::text[], $3::int4[]))
          ORDER BY p.topic, p.partition FOR UPDATE"
     )
@@ -202,7 +204,8 @@ pub async fn read(connection: &mut Connection, of: Pipeline<'_>, lanes: &[Lane])
 fn position(lane: &Lane, rows: &[Row]) -> Option<PositionRow> {
     let mine = |row: &&Row| row.get::<_, &str>(0) == &*lane.topic && row.get::<_, i32>(1) == lane.partition;
     let row = rows.iter().find(mine)?;
-    Some(PositionRow { epoch: row.get(2), token: row.get(3), next_offset: row.get(4), owner: row.get(5) })
+    let (epoch, token, next_offset) = (row.get(2), row.get(3), row.get(4));
+    Some(PositionRow { epoch, token, next_offset, idles: row.get(6), owner: row.get(5) })
 }
 
 /// A lane in which another chain speaks from a segment on.
@@ -254,6 +257,10 @@ pub struct Advance<'a> {
     pub rows: Vec<i64>,
     /// Leader epochs of the last records below the next offsets.
     pub leader_epochs: Vec<Option<i32>>,
+    /// Silences that must have been counted.
+    pub idles: Vec<i64>,
+    /// Silences to count.
+    pub more_idles: Vec<i64>,
 }
 
 impl<'a> Advance<'a> {
@@ -272,6 +279,8 @@ impl<'a> Advance<'a> {
             advance.records.push(segment.records as i64);
             advance.rows.push(segment.rows as i64);
             advance.leader_epochs.push(segment.leader_epoch);
+            advance.idles.push(claim.idles);
+            advance.more_idles.push(segment.idles);
         }
         advance
     }
@@ -281,12 +290,13 @@ impl<'a> Advance<'a> {
         format!(
             "UPDATE {}.position p
              SET next_offset = r.goal, records_in = p.records_in + r.records, rows_out = p.rows_out + r.rows,
-                 leader_epoch = r.leader_epoch, advanced_at = now()
+                 leader_epoch = r.leader_epoch, idle_advances = r.idles + r.more_idles, advanced_at = now()
              FROM unnest($2::text[], $3::int4[], $4::int8[], $5::uuid[], $6::int8[], $7::int8[], $8::int8[], $9::int8[],
-                         $10::int4[])
-               AS r(topic, partition, epoch, token, expected, goal, records, rows, leader_epoch)
+                         $10::int4[], $11::int8[], $12::int8[])
+               AS r(topic, partition, epoch, token, expected, goal, records, rows, leader_epoch, idles, more_idles)
              WHERE p.pipeline = $1 AND p.topic = r.topic AND p.partition = r.partition
-               AND p.epoch = r.epoch AND p.token = r.token AND p.next_offset = r.expected",
+               AND p.epoch = r.epoch AND p.token = r.token AND p.next_offset = r.expected
+               AND p.idle_advances = r.idles",
             quote(schema)
         )
     }

@@ -28,11 +28,13 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, min_reader: 3, sql: include_str!("sql/3.sql") },
     Migration { version: 4, min_reader: 3, sql: include_str!("sql/4.sql") },
     Migration { version: 5, min_reader: 3, sql: include_str!("sql/5.sql") },
+    Migration { version: 6, min_reader: 3, sql: include_str!("sql/6.sql") },
 ];
 /// The function that moves positions. A changed signature gets a new name, so that old workers keep theirs.
 const ADVANCE: &str = include_str!("sql/advance.sql");
 /// Its signature, as `to_regprocedure` reads it.
-const ADVANCE_SIGNATURE: &str = "advance_2(text,text[],int4[],int8[],uuid[],int8[],int8[],int8[],int8[],int4[])";
+const ADVANCE_SIGNATURE: &str =
+    "advance_3(text,text[],int4[],int8[],uuid[],int8[],int8[],int8[],int8[],int4[],int8[],int8[])";
 
 /// The newest version that this worker knows.
 fn newest() -> i32 {
@@ -132,7 +134,7 @@ async fn create_advance(connection: &Connection, name: &str) -> Result<bool> {
     match connection.client.batch_execute(&ADVANCE.replace("{schema}", &quote(name))).await {
         Ok(()) => Ok(true),
         Err(e) => {
-            let failed = failure::error(format!("create function advance_2 in schema \"{name}\""), &e);
+            let failed = failure::error(format!("create function advance_3 in schema \"{name}\""), &e);
             // Two workers that create it at once meet in the catalogue; the function is there then.
             let raced = e.code().is_some_and(|code| matches!(code.code(), "XX000" | "23505" | "42723"));
             if raced {
@@ -176,7 +178,7 @@ COMMIT;
 
 /// The call of the function, its parameters those of [`super::position::Advance`].
 pub fn call_advance(name: &str) -> String {
-    format!("SELECT {}.advance_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", quote(name))
+    format!("SELECT {}.advance_3($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)", quote(name))
 }
 
 #[cfg(test)]

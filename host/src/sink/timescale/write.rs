@@ -185,7 +185,7 @@ impl<'a> Tail<'a> {
 
     async fn call(&self, client: &Client, statement: &Statement) -> Result<u64, Cause> {
         let a = &self.advance;
-        let parameters: [&(dyn ToSql + Sync); 10] = [
+        let parameters: [&(dyn ToSql + Sync); 12] = [
             &self.pipeline,
             &a.topics,
             &a.partitions,
@@ -196,6 +196,8 @@ impl<'a> Tail<'a> {
             &a.records,
             &a.rows,
             &a.leader_epochs,
+            &a.idles,
+            &a.more_idles,
         ];
         client.execute(statement, &parameters).await
     }

@@ -38,6 +38,19 @@ impl Watermark {
         self.newest = newest_us;
     }
 
+    /// Where it would be after a silence of so many microseconds.
+    pub(super) fn after(&self, idle_us: u64) -> Option<i64> {
+        Some(self.newest?.saturating_add_unsigned(idle_us).saturating_sub_unsigned(self.lateness_us))
+    }
+
+    /// Moves it without a row; false where it is there already.
+    pub(super) fn advance(&mut self, watermark_us: i64) -> bool {
+        let newest = Some(watermark_us.saturating_add_unsigned(self.lateness_us));
+        let moves = newest > self.newest;
+        self.newest = self.newest.max(newest);
+        moves
+    }
+
     /// The watermark before each row (µs), null until a row with an event time was seen; moves past the rows.
     pub(super) fn pass(&mut self, times: &Column) -> Column {
         let times = times.array.as_primitive::<TimestampMicrosecondType>();

@@ -1,23 +1,9 @@
--- Version 5: what workers and operators decide about chains that are to take over, and what became of them.
-CREATE TABLE IF NOT EXISTS {schema}.ruling (
-  pipeline text COLLATE "C" NOT NULL,
-  subject text COLLATE "C" NOT NULL,
-  says text NOT NULL,
-  detail text NOT NULL,
-  decided_at timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (pipeline, subject)
-);
-COMMENT ON TABLE {schema}.ruling IS 'Plugins by SHA-256, or generations, that are refused or approved, and the versions that stages are pinned to.';
+-- Version 5: advances of the watermark by an idle timeout.
+ALTER TABLE {schema}.position ADD COLUMN IF NOT EXISTS idle_advances int8 NOT NULL DEFAULT 0;
+COMMENT ON COLUMN {schema}.position.idle_advances IS 'How often an idle timeout has moved watermarks: it moves no offset, by which its transaction could be told.';
 
-CREATE TABLE IF NOT EXISTS {schema}.swap (
-  pipeline text COLLATE "C" NOT NULL,
-  worker text COLLATE "C" NOT NULL,
-  generation bytea NOT NULL,
-  plugins text NOT NULL,
-  stage text NOT NULL,
-  detail text NOT NULL,
-  subjects text[] NOT NULL,
-  changed_at timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (pipeline, worker, generation)
-);
-COMMENT ON TABLE {schema}.swap IS 'Where each chain that was to take over stands, by worker.';
+ALTER TABLE {schema}.checkpoint ADD COLUMN IF NOT EXISTS idle_advances int8 NOT NULL DEFAULT 0;
+COMMENT ON COLUMN {schema}.checkpoint.idle_advances IS 'The same of the position when the state was taken.';
+
+-- Of the kind idle: the watermark that a stage was moved to, in microseconds since the epoch.
+ALTER TABLE {schema}.decision ADD COLUMN IF NOT EXISTS watermark int8;
