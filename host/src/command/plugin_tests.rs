@@ -172,7 +172,7 @@ fn diff_shows_identity_limits_and_settings() {
         "  - gone  int, optional".to_owned(),
         "takeover   neither keeps state".to_owned(),
     ];
-    assert_eq!(shown.iter().map(|line| line.trim_end()).collect::<Vec<_>>(), expected);
+    assert_eq!(shown, expected);
     let same = lines(|out| diff::run(&old, &old, &fixture_compiler(), out));
     assert_eq!(same, [format!("the same plugin: avg 1.0.0, sha256 {}", digests[0])]);
 }

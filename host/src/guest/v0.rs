@@ -350,7 +350,7 @@ impl Live {
         self.handed_out = (all, empty);
         let max = self.sandbox.limits().memory_bytes_max;
         let fault = if all > max {
-            let (all, max) = (all >> 10, max >> 10);
+            let (all, max) = (all.div_ceil(1 << 10), max >> 10);
             Fault::Limit(format!(
                 "handed out {all} KiB of state for one checkpoint; its memory is {max} KiB (plugin.limits.memory)"
             ))

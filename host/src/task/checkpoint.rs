@@ -211,3 +211,92 @@ impl Course {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+    use super::*;
+    use crate::record::Lane;
+    use crate::state::manifest::Content;
+    use uuid::Uuid;
+
+    const OFTEN: Interval = Interval { records: 1, ms: 1 };
+    const LATER_MS: u64 = 1_000_000;
+
+    fn claim(next_offset: i64) -> Claim {
+        Claim {
+            lane: Lane::new("t", 0),
+            epoch: 1,
+            token: Uuid::nil(),
+            next_offset,
+            leader_epoch: None,
+            start_offset: 0,
+            records: 0,
+            rows: 0,
+            idles: 0,
+            rewrite_until: None,
+            decisions: Vec::new(),
+            gaps: Vec::new(),
+        }
+    }
+
+    fn manifest(at: i64) -> Manifest {
+        let content = Content { stages: Vec::new(), layers: Vec::new() };
+        let (id, generation) = (Uuid::nil(), Generation([2; 32]));
+        Manifest { id, at, generation, records: 0, rows: 0, idles: 0, content }
+    }
+
+    /// The course of a lane that stands at offset 10 and has caught up.
+    fn course() -> Course {
+        let generation = Generation([1; 32]);
+        let history = History { generation: Some(generation), ..History::default() };
+        let mut course = Course::new(&claim(10), &history, generation, 0);
+        course.caught_up();
+        course
+    }
+
+    #[test]
+    fn the_speaker_rests_while_another_chain_is_saved() {
+        let mut course = course();
+        assert!(course.is_due(20, OFTEN, LATER_MS, false));
+        assert!(course.lend());
+        assert!(!course.is_due(20, OFTEN, LATER_MS, false), "its state is on its way to another chain");
+        course.save_follower();
+        assert!(course.is_due(10, OFTEN, 0, false), "at once, though nothing was read");
+        course.frozen();
+        assert_eq!(course.of(), Of::Follower);
+        course.stored(manifest(12));
+        assert!(course.countable(&claim(11)).is_none());
+        assert!(course.countable(&claim(12)).is_some());
+        assert!(course.counted(true, 5));
+        assert!(!course.is_due(20, OFTEN, LATER_MS, false), "until one of the two is let go");
+        course.give_back(Some(12));
+        assert!(!course.is_due(12, OFTEN, LATER_MS, true));
+        assert!(course.is_due(13, OFTEN, LATER_MS, false));
+        assert_eq!(course.of(), Of::Speaker);
+    }
+
+    #[test]
+    fn what_is_given_up_is_not_waited_for() {
+        let mut course = course();
+        assert!(course.lend());
+        course.save_follower();
+        course.frozen();
+        course.give_back(None);
+        assert!(!course.is_under_way());
+        course.stored(manifest(12));
+        assert!(course.countable(&claim(12)).is_none(), "what comes of it afterwards does not count");
+        assert!(course.is_due(11, OFTEN, LATER_MS, false));
+    }
+
+    #[test]
+    fn a_lane_that_writes_or_waits_for_a_checkpoint_is_not_lent() {
+        let mut writing = course();
+        writing.frozen();
+        assert!(!writing.lend());
+        let history = History { generation: Some(Generation([9; 32])), ..History::default() };
+        let mut taking_over = Course::new(&claim(10), &history, Generation([1; 32]), 0);
+        taking_over.caught_up();
+        assert!(!taking_over.lend(), "its own first checkpoint has to count before");
+    }
+}

@@ -134,9 +134,9 @@ impl Follower {
         self.backlog_bytes > SWAP_BACKLOG_BYTES_MAX
     }
 
-    /// Why it is of no use any more; told once.
-    pub fn failure(&mut self) -> Option<Error> {
-        self.failure.take()
+    /// Why it is of no use any more.
+    pub fn failure(&self) -> Option<Error> {
+        self.failure.clone()
     }
 
     /// Hands over one piece of state.

@@ -412,19 +412,27 @@ impl Task {
         Ok(true)
     }
 
-    /// Gives a candidate up.
+    /// Gives a candidate up. Where some lanes are read by it already, they go back: all end on the same chain.
     pub(super) fn refuse(&mut self, error: Error) -> Result<()> {
         let Some(swap) = &self.swap else { return Ok(()) };
-        let (number, preparing) = (swap.number, swap.phase == Phase::Preparing);
-        if preparing {
-            self.tell(number, News::Refused(error));
-        } else {
-            tracing::warn!(
-                pipeline = self.spec.pipeline,
-                "a lane does not change over before it is claimed again: {error}"
-            );
+        let (number, phase) = (swap.number, swap.phase);
+        match phase {
+            Phase::Preparing => {
+                self.tell(number, News::Refused(error));
+                self.end_swap()
+            }
+            Phase::Cut { back: false, .. } => {
+                self.tell(number, News::Broke(error));
+                self.roll_back()
+            }
+            Phase::Cut { back: true, .. } => {
+                let pipeline = &self.spec.pipeline;
+                tracing::error!(pipeline, "a lane goes back to the chain before when it is claimed again: {error}");
+                self.end_swap()?;
+                self.tell(number, News::RolledBack);
+                Ok(())
+            }
         }
-        self.end_swap()
     }
 
     /// Takes the binding of a table for a chain that does not speak.

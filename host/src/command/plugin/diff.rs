@@ -58,7 +58,7 @@ fn write_settings(old: &[Setting], new: &[Setting], out: &mut dyn Write) -> Resu
     for setting in old.iter().filter(|setting| of(new, &setting.name).is_none()) {
         lines.push(format!("  - {}  {}", setting.name, inspect::kind(setting)));
     }
-    writeln!(out, "{:<10} {}", "settings", if lines.is_empty() { "the same" } else { "" }.trim_end())?;
+    writeln!(out, "{}", if lines.is_empty() { "settings   the same" } else { "settings" })?;
     lines.into_iter().try_for_each(|line| writeln!(out, "{line}").map_err(Into::into))
 }
 
