@@ -257,7 +257,11 @@ impl Stage {
             watch.wait(&producer)?;
         }
         progress.finish_and_clear();
-        Ok(clock.elapsed())
+        let took = clock.elapsed();
+        if let Some(swaps) = &swaps {
+            watch.wait_for(swaps, &producer);
+        }
+        Ok(took)
     }
 
     fn send(&self, producer: &Producer, tick: &Tick) -> Result<()> {
@@ -329,6 +333,16 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
+    /// Waits, for a while, until every plugin that was put in has been compiled and judged.
+    fn wait_for(&self, swaps: &Swaps, producer: &Producer) {
+        let until = self.clock.elapsed() + STUCK_AFTER / 2;
+        let lives = || self.app.worker().status("weir-demo").map(|status| status.swaps).unwrap_or_default();
+        while !swaps.are_over(&lives()) && self.clock.elapsed() < until {
+            std::thread::park_timeout(Duration::from_millis(50));
+            producer.serve();
+        }
+    }
+
     fn wait(&mut self, producer: &Producer) -> Result<()> {
         std::thread::park_timeout(Duration::from_millis(2));
         self.look(producer)

@@ -17,8 +17,10 @@ use super::tally::Tally;
 use super::ticks::{Feed, Ticks, WINDOW, ends};
 
 const PARTITIONS: i32 = 4;
-/// How often the producer is told to go on, and the positions are looked at.
-const BEAT: Duration = Duration::from_millis(20);
+/// How often the producer is told to go on.
+const TOLD_EVERY: Duration = Duration::from_millis(100);
+/// How often the positions are looked at.
+const BEAT: Duration = Duration::from_millis(5);
 /// Rows with a full window that each version has to make.
 const FULL_WINDOWS: i64 = 100_000;
 /// Longest wait for one swap.
@@ -41,6 +43,7 @@ struct Pace {
     feed: Feed,
     rate: u64,
     begun: Instant,
+    told: Instant,
     passed: i64,
     moved: Instant,
     /// The longest time without a commit since the last look.
@@ -50,19 +53,22 @@ struct Pace {
 impl Pace {
     fn start(feed: Feed, rate: u64) -> Self {
         let now = Instant::now();
-        Pace { feed, rate, begun: now, passed: 0, moved: now, gap: Duration::ZERO }
+        Pace { feed, rate, begun: now, told: now, passed: 0, moved: now, gap: Duration::ZERO }
     }
 
     /// One beat: more is sent, and what was committed is noted.
     async fn beat(&mut self, stage: &Stage) -> Result<i64> {
-        self.feed.reach((self.begun.elapsed().as_secs_f64() * self.rate as f64) as i64)?;
+        if self.told.elapsed() >= TOLD_EVERY {
+            self.told = Instant::now();
+            self.feed.reach((self.begun.elapsed().as_secs_f64() * self.rate as f64) as i64)?;
+        }
         let passed = stage.passed().await?;
         let now = Instant::now();
         if passed > self.passed {
             (self.passed, self.moved) = (passed, now);
         }
         self.gap = self.gap.max(now.duration_since(self.moved));
-        reached(now + BEAT / 4).await;
+        reached(now + BEAT).await;
         Ok(passed)
     }
 

@@ -9,7 +9,8 @@ use indicatif::ProgressBar;
 use uuid::Uuid;
 
 use crate::error::{Error, Kind, Result};
-use crate::worker::swap::Life;
+use crate::guest::Source;
+use crate::worker::swap::{Life, Stage};
 
 /// Ticks per second, so that a swap can be watched.
 const RATE: u64 = 50_000;
@@ -21,6 +22,8 @@ pub(super) struct Swaps {
     files: VecDeque<PathBuf>,
     /// Ticks between two files.
     every: u64,
+    /// Of the files, those that are plugins.
+    plugins: usize,
 }
 
 impl Drop for Swaps {
@@ -46,7 +49,9 @@ impl Swaps {
             }
         }
         let every = (ticks / (files.len() as u64 + 1)).max(1);
-        Ok(Some(Swaps { directory, files: files.iter().cloned().collect(), every }))
+        let is_plugin = |file: &&PathBuf| Source::open(file).and_then(|source| source.inspect()).is_ok();
+        let plugins = files.iter().filter(is_plugin).count();
+        Ok(Some(Swaps { directory, files: files.iter().cloned().collect(), every, plugins }))
     }
 
     /// The directory.
@@ -57,6 +62,12 @@ impl Swaps {
     /// Whether the tick of this number would come too early.
     pub(super) fn is_early(sent: u64, elapsed: Duration) -> bool {
         sent.is_multiple_of(1_000) && sent as f64 > elapsed.as_secs_f64() * RATE as f64
+    }
+
+    /// Whether it is known of every plugin what becomes of it.
+    pub(super) fn are_over(&self, lives: &[Life]) -> bool {
+        let is_over = |life: &Life| !matches!(life.stage, Stage::Canary | Stage::CuttingOver);
+        lives.iter().filter(|life| is_over(life)).count() >= self.plugins
     }
 
     /// Puts the next file in when its time has come.
