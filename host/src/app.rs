@@ -165,13 +165,14 @@ impl App {
 
 /// Shows the pipelines of refused files: a log line for each mistake, and FAILED with all of them in status.
 fn refuse(worker: &Worker, refused: Vec<CheckedFile>) {
-    for file in refused {
+    let refused = refused.into_iter().map(|file| {
         let (name, error) = (file.name(), file.error());
         for problem in file.report() {
             tracing::error!(pipeline = name, file = %file.path.display(), "pipeline refused: {problem}");
         }
-        worker.refuse(Refused { name, error, raw: file.raw });
-    }
+        Refused { name, error, raw: file.raw }
+    });
+    worker.refuse(refused.collect());
 }
 
 async fn signal() -> std::io::Result<()> {

@@ -59,7 +59,7 @@ fn stocks_end_with_the_rows_that_were_expected() -> Result<()> {
 fn a_plugin_is_replaced_while_ticks_stream() -> Result<()> {
     let output = run("hot-swap", &["--records", "400000"])?;
     assert_eq!(last_line(&output), "verified: 400000 rows, 0 missing, 0 duplicated, 0 wrong");
-    for told in ["sma 1.1.0: probation: pause ", "sma 2.0.0: refused: it does not take the state"] {
+    for told in ["sma 1.1.0: active: pause ", "sma 2.0.0: refused: it does not take the state"] {
         anyhow::ensure!(output.contains(told), "{told} is not in\n{output}");
     }
     Ok(())

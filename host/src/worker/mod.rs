@@ -5,7 +5,7 @@ mod gazette;
 pub mod rulings;
 pub mod swap;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -217,9 +217,20 @@ impl Worker {
         (status, running.ok())
     }
 
-    /// Shows a pipeline whose file cannot be used: as failed, with the reason. One of that name that runs goes on, and shows
-    /// what is wrong with its file.
-    pub fn refuse(&self, refused: Refused) {
+    /// Shows pipelines whose files cannot be used; of several files of one name the first.
+    pub fn refuse(&self, refused: Vec<Refused>) {
+        let mut seen = BTreeSet::new();
+        for refused in refused {
+            if seen.insert(refused.name.clone()) {
+                self.refuse_one(refused);
+            }
+        }
+        let refused = self.lock().values().filter(|entry| entry.is_refused()).count();
+        self.metrics.refused_files.set(i64::try_from(refused).unwrap_or(i64::MAX));
+    }
+
+    /// Shows one as failed, with the reason. One of that name that runs goes on, and shows what is wrong with its file.
+    fn refuse_one(&self, refused: Refused) {
         let Refused { name, error, raw } = refused;
         let mut pipelines = self.lock();
         match pipelines.get_mut(&name) {
@@ -234,7 +245,6 @@ impl Worker {
                 drop(pipelines.insert(name, entry));
             }
         }
-        self.metrics.refused_files.set(pipelines.values().filter(|entry| entry.is_refused()).count() as i64);
     }
 
     /// Makes the pipelines what their files say. Only what is different is touched: another chain takes over while records
@@ -258,11 +268,7 @@ impl Worker {
                 }
             }
         }
-        let refused = files.refused.len();
-        files.refused.into_iter().for_each(|refused| self.refuse(refused));
-        if refused == 0 {
-            self.metrics.refused_files.set(0);
-        }
+        self.refuse(files.refused);
     }
 
     /// Ends a pipeline; its position and its state stay.

@@ -167,7 +167,7 @@ impl Swaps {
             }
             Phase::Probation { candidate: older, .. } => {
                 steps.push(Step::Tell(Order::End(older.number)));
-                steps.push(self.came(&older, Stage::Active, String::new()));
+                steps.push(self.settled(&older));
             }
             Phase::Quiet => {}
         }
@@ -253,7 +253,7 @@ impl Swaps {
         }
         let Some(candidate) = self.candidate() else { return Vec::new() };
         self.phase = Phase::Quiet;
-        vec![Step::Tell(Order::End(candidate.number)), self.came(&candidate, Stage::Active, String::new())]
+        vec![Step::Tell(Order::End(candidate.number)), self.settled(&candidate)]
     }
 
     /// The candidate that is being prepared, speaks on probation, or is taken back.
@@ -352,6 +352,13 @@ impl Swaps {
     fn came(&mut self, candidate: &Candidate, stage: Stage, detail: String) -> Step {
         let (generation, name) = (candidate.line.generation, candidate.line.name());
         self.note(Life { generation, name, stage, detail }, &candidate.line)
+    }
+
+    /// A candidate speaks, and nothing else does; what it changed stays told.
+    fn settled(&mut self, candidate: &Candidate) -> Step {
+        let before = self.lives.iter().find(|life| life.generation == candidate.line.generation);
+        let detail = before.map(|life| life.detail.clone()).unwrap_or_default();
+        self.came(candidate, Stage::Active, detail)
     }
 
     /// Remembers where a candidate stands, in place of where it stood.
