@@ -1,3 +1,4 @@
+//! The courses that swaps take: what is offered, told and asked in, orders out.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a failed test may panic")]
 
 use super::*;
