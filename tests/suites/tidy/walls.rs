@@ -36,7 +36,7 @@ const CRATES: [(&str, &str); 9] = [
 ];
 
 /// What computes and does nothing else: files, or folders with a `/` at the end.
-const PURE: [&str; 19] = [
+const PURE: [&str; 26] = [
     "host/src/record/",
     "host/src/state/",
     "host/src/config/",
@@ -44,6 +44,11 @@ const PURE: [&str; 19] = [
     "host/src/error.rs",
     "host/src/limits.rs",
     "host/src/task/backoff.rs",
+    "host/src/task/checkpoint.rs",
+    "host/src/task/comparison.rs",
+    "host/src/task/follower.rs",
+    "host/src/task/line.rs",
+    "host/src/task/member.rs",
     "host/src/task/machine.rs",
     "host/src/task/ledger.rs",
     "host/src/task/lane.rs",
@@ -53,6 +58,8 @@ const PURE: [&str; 19] = [
     "host/src/task/writer.rs",
     "host/src/transform/advance.rs",
     "host/src/transform/chain.rs",
+    "host/src/worker/rulings.rs",
+    "host/src/worker/swap.rs",
     "plugins/ohlc/src/",
     "plugins/sdk/src/",
     "plugins/sma/src/",
