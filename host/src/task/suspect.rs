@@ -129,11 +129,14 @@ impl Suspects {
         if tolerance == Tolerance::None {
             return Err(error.during(format!("{sentence} breaks the plugin each time")));
         }
-        if suspect.excluded.len() >= EXCLUSIONS_MAX {
+        let of_batch = |exclusion: &&Exclusion| (suspect.from..suspect.until).contains(&exclusion.offset);
+        if suspect.excluded.iter().filter(of_batch).count() >= EXCLUSIONS_MAX {
             let message = format!("more than {EXCLUSIONS_MAX} records of one batch break the plugin; last {sentence}");
             return Err(error.during(message));
         }
         suspect.excluded.push(Exclusion { offset: from, stage, detail: error.to_string(), decided: false });
+        // The culprit is found: what broke because of it says nothing of the plugin.
+        suspect.breakages = 1;
         Ok(())
     }
 
@@ -156,6 +159,9 @@ impl Suspects {
     /// A lane has been committed up to an offset: what is far behind is no longer suspected.
     pub fn committed(&mut self, lane: &Lane, offset: i64) {
         const FAR: i64 = 100_000;
+        if let Some(suspect) = self.lanes.get_mut(lane) {
+            suspect.excluded.retain(|exclusion| exclusion.offset >= offset);
+        }
         if self.lanes.get(lane).is_some_and(|suspect| offset >= suspect.until.saturating_add(FAR)) {
             self.lanes.remove(lane);
         }
@@ -233,6 +239,18 @@ mod tests {
         assert!(suspects.caution(&claim(15, Vec::new())).alone.is_some());
         suspects.committed(&lane(), 200_000);
         assert!(suspects.caution(&claim(15, Vec::new())).alone.is_none());
+    }
+
+    #[test]
+    fn records_that_break_a_guest_now_and_then_are_each_excluded() {
+        let mut suspects = Suspects::default();
+        for first in (0..40).map(|batch| batch * 1_000) {
+            for (from, records) in [(first, 50), (first + 7, 1), (first + 7, 1)] {
+                suspects.broke(&lane(), breakage(from, records, Kind::PluginTrap), Tolerance::All).unwrap();
+            }
+            suspects.committed(&lane(), first + 50);
+        }
+        assert!(suspects.caution(&claim(40_000, Vec::new())).excluded.is_empty(), "what is committed is decided");
     }
 
     #[test]
