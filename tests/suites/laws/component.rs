@@ -33,7 +33,7 @@ pub fn plugin(id: &str) -> Result<Arc<Plugin>> {
 /// What a stage of this plugin is built for.
 pub fn setup(plugin: &Plugin, settings: impl IntoIterator<Item = (String, String)>) -> Setup {
     let settings = settings.into_iter().collect();
-    Setup { alias: "average".to_owned(), settings, limits: plugin.limits(), meters: Arc::default() }
+    Setup { alias: plugin.manifest().id.clone(), settings, limits: plugin.limits(), meters: Arc::default() }
 }
 
 /// A guest with state, as a host drives it.
