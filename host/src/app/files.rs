@@ -30,8 +30,7 @@ struct Seen {
 /// Watches the directories of pipelines and of plugins; what is different there is told to the worker. A pipeline that was
 /// refused for want of a plugin begins when it comes.
 pub fn watch(paths: &[PathBuf], catalog: Arc<Catalog>, notices: &Sender<Notice>) -> Result<Vec<Watch>> {
-    let mut seen = Seen { paths: paths.to_vec(), catalog: Arc::clone(&catalog), names: BTreeMap::new(), alarm: None };
-    seen.look();
+    let seen = Seen { paths: paths.to_vec(), catalog: Arc::clone(&catalog), names: BTreeMap::new(), alarm: None };
     let (seen, told) = (Arc::new(Mutex::new(seen)), notices.clone());
     let look = move || {
         let files = seen.lock().unwrap_or_else(PoisonError::into_inner).look();

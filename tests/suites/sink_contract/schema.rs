@@ -56,7 +56,7 @@ async fn a_newer_one_is_left_alone() -> Result<()> {
     let error = claim(&mut sink(settings(&db), "too old"), &lane, 0).await.expect_err("it is closed");
     assert_eq!(
         error.to_string(),
-        "schema \"weir\" has version 9, which needs a weir that knows version 8, but this one knows up to 5"
+        "schema \"weir\" has version 9, which needs a weir that knows version 8, but this one knows up to 6"
     );
     assert_eq!(db.number("SELECT version FROM weir.meta").await?, 9);
     Ok(())
