@@ -3,8 +3,7 @@
 
 mod files;
 pub mod plugins;
-
-use self::plugins::Made;
+pub mod signals;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -16,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use self::plugins::Made;
 use crate::clock::Clock;
 use crate::config::files::CheckedFile;
 use crate::config::pipeline::{Pipeline, Sink as SinkConfig};
@@ -141,12 +141,6 @@ impl App {
         Ok(())
     }
 
-    /// Waits for SIGTERM or SIGINT.
-    pub fn wait(&self) -> Result<()> {
-        let signals = self.runtime.block_on(signal());
-        signals.map_err(|e| Error::caused(Kind::Internal, "wait for signals", e))
-    }
-
     /// Finishes every flush, then ends REST.
     pub fn drain(mut self) -> Result<()> {
         tracing::info!("draining");
@@ -173,17 +167,6 @@ fn refuse(worker: &Worker, refused: Vec<CheckedFile>) {
         Refused { name, error, raw: file.raw }
     });
     worker.refuse(refused.collect());
-}
-
-async fn signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }
 
 fn runtime() -> Result<Runtime> {
@@ -245,8 +228,54 @@ pub fn consumer(
 }
 
 impl worker::Builder for Parts {
+    /// Finds each stage's plugin once; a lane's chain is then made of fresh guests.
     fn line(&self, pipeline: &Pipeline, rulings: &Rulings, speaks: Option<&Line>) -> Result<Line> {
-        self.chains(pipeline, rulings, speaks)
+        let interface = format!("{INTERFACE_VERSION:?}");
+        let mut parts = vec![interface, pipeline.key_converter.clone(), pipeline.value_converter.clone()];
+        let makers = pipeline.transforms.iter().map(|stage| {
+            let running = speaks.and_then(|line| line.plugin(&stage.alias));
+            let made = plugins::stage_maker(&self.catalog, stage, rulings, running)?;
+            parts.extend([
+                stage.alias.clone(),
+                stage.class.clone(),
+                made.code.clone(),
+                stage.settings.len().to_string(),
+            ]);
+            parts.extend(stage.settings.iter().flat_map(|(key, value)| [key.clone(), value.clone()]));
+            Ok((stage.alias.clone(), made))
+        });
+        let makers = makers.collect::<Result<Vec<_>>>()?;
+        let generation = Generation::of(parts.iter().map(String::as_bytes));
+        let plugin = |(alias, made): &(String, Made)| Some((alias.clone(), Arc::clone(made.plugin.as_ref()?)));
+        let plugins: Vec<(String, Arc<Plugin>)> = makers.iter().filter_map(plugin).collect();
+        let (metrics, name) = (Arc::clone(&self.metrics), pipeline.name.clone());
+        let chain: ChainFactory = Arc::new(move |lane: Option<&Lane>| {
+            let meters = |alias: &str, plugin: Option<&Arc<Plugin>>| match (lane, plugin) {
+                (Some(lane), Some(plugin)) => metrics.stage(Stage {
+                    pipeline: name.clone(),
+                    transform: alias.to_owned(),
+                    plugin: plugin.manifest().id.clone(),
+                    topic: lane.topic.to_string(),
+                    partition: lane.partition.to_string(),
+                }),
+                _ => Arc::default(),
+            };
+            let stages = makers.iter().map(|(alias, made)| (made.make)(meters(alias, made.plugin.as_ref())));
+            Ok(Chain::new(stages.collect::<Result<_>>()?))
+        });
+        let converters =
+            Converters { key: converter(&pipeline.key_converter)?, value: converter(&pipeline.value_converter)? };
+        Ok(Line { generation, plugins, converters, chain })
+    }
+
+    fn keep(&self, chains: &[Line], only: bool) {
+        let plugins = chains.iter().flat_map(|chain| chain.plugins.iter().map(|(_, plugin)| Arc::clone(plugin)));
+        let plugins: Vec<Arc<Plugin>> = plugins.collect();
+        let kept = self.catalog.keep(&plugins);
+        let kept = if only { kept.and_then(|()| self.catalog.forget(&plugins)) } else { kept };
+        if let Err(error) = kept {
+            tracing::warn!(hint = error.hint(), "a plugin has to stay in its directory: {error}");
+        }
     }
 
     fn gazette(&self, pipeline: &Pipeline) -> Result<Option<Box<dyn Gazette>>> {
@@ -305,46 +334,6 @@ impl Parts {
             }
             SinkConfig::Console => Box::new(ConsoleSink::default()),
         })
-    }
-
-    /// Finds each stage's plugin once; a lane's chain is then made of fresh guests.
-    fn chains(&self, pipeline: &Pipeline, rulings: &Rulings, speaks: Option<&Line>) -> Result<Line> {
-        let interface = format!("{INTERFACE_VERSION:?}");
-        let mut parts = vec![interface, pipeline.key_converter.clone(), pipeline.value_converter.clone()];
-        let makers = pipeline.transforms.iter().map(|stage| {
-            let running = speaks.and_then(|line| line.plugin(&stage.alias));
-            let made = plugins::stage_maker(&self.catalog, stage, rulings, running)?;
-            parts.extend([
-                stage.alias.clone(),
-                stage.class.clone(),
-                made.code.clone(),
-                stage.settings.len().to_string(),
-            ]);
-            parts.extend(stage.settings.iter().flat_map(|(key, value)| [key.clone(), value.clone()]));
-            Ok((stage.alias.clone(), made))
-        });
-        let makers = makers.collect::<Result<Vec<_>>>()?;
-        let generation = Generation::of(parts.iter().map(String::as_bytes));
-        let plugin = |(alias, made): &(String, Made)| Some((alias.clone(), Arc::clone(made.plugin.as_ref()?)));
-        let plugins: Vec<(String, Arc<Plugin>)> = makers.iter().filter_map(plugin).collect();
-        let (metrics, name) = (Arc::clone(&self.metrics), pipeline.name.clone());
-        let chain: ChainFactory = Arc::new(move |lane: Option<&Lane>| {
-            let meters = |alias: &str, plugin: Option<&Arc<Plugin>>| match (lane, plugin) {
-                (Some(lane), Some(plugin)) => metrics.stage(Stage {
-                    pipeline: name.clone(),
-                    transform: alias.to_owned(),
-                    plugin: plugin.manifest().id.clone(),
-                    topic: lane.topic.to_string(),
-                    partition: lane.partition.to_string(),
-                }),
-                _ => Arc::default(),
-            };
-            let stages = makers.iter().map(|(alias, made)| (made.make)(meters(alias, made.plugin.as_ref())));
-            Ok(Chain::new(stages.collect::<Result<_>>()?))
-        });
-        let converters =
-            Converters { key: converter(&pipeline.key_converter)?, value: converter(&pipeline.value_converter)? };
-        Ok(Line { generation, plugins, converters, chain })
     }
 }
 

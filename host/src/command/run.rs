@@ -2,6 +2,7 @@
 
 use std::env;
 
+use crate::app::signals::Signals;
 use crate::app::{App, plugins};
 use crate::config::files::{self, CheckedFile};
 use crate::config::pipeline::Pipeline;
@@ -15,9 +16,15 @@ use crate::guest::Catalog;
 pub fn run(args: WorkerArgs) -> Result<()> {
     failpoint::arm(env::var(failpoint::VARIABLE).ok().as_deref())?;
     let settings = args.resolve(&Surroundings)?;
-    let mut app = App::start(&settings, env::current_exe().ok(), |catalog| pipelines(&settings, catalog))?;
+    let mut signals = None;
+    let mut app = App::start(&settings, env::current_exe().ok(), |catalog| {
+        let pipelines = pipelines(&settings, catalog)?;
+        // Up to here there is nothing to finish.
+        signals = Some(Signals::heed()?);
+        Ok(pipelines)
+    })?;
     app.watch(&settings)?;
-    app.wait()?;
+    signals.map(Signals::wait);
     app.drain()
 }
 

@@ -22,7 +22,8 @@ use crate::limits::PLUGIN_SCANS_MAX;
 pub struct Catalog {
     compiler: Compiler,
     directories: Vec<PathBuf>,
-    copies: Option<Copies>,
+    /// The host's own copies, and the plugins that they hold.
+    kept: Option<(Copies, Mutex<Vec<Arc<Plugin>>>)>,
     held: RwLock<Arc<Held>>,
     /// Locked for as long as a scan takes.
     files: Mutex<Files>,
@@ -61,7 +62,7 @@ impl Catalog {
         let catalog = Catalog {
             compiler,
             directories: distinct,
-            copies: None,
+            kept: None,
             held: RwLock::default(),
             files: Mutex::default(),
             loaded: Mutex::default(),
@@ -75,10 +76,15 @@ impl Catalog {
         catalog
     }
 
-    /// Keeps copies of plugins in this directory when told to: see [`Catalog::keep`].
+    /// Keeps copies of plugins in this directory when told to: see [`Catalog::keep`]. Those that are there are found as
+    /// if they were files of an operator's that came before all others. One that cannot be used is told.
     #[must_use]
     pub fn keeping(self, directory: PathBuf) -> Catalog {
-        Catalog { copies: Some(Copies::new(directory)), ..self }
+        let copies = Copies::new(directory);
+        let load = |digest| copies.read(digest).and_then(|source| self.load(&source));
+        let told = |error: &Error| tracing::warn!(hint = error.hint(), "a kept copy of a plugin is not used: {error}");
+        let held = copies.digests().into_iter().filter_map(|digest| load(digest).inspect_err(told).ok()).collect();
+        Catalog { kept: Some((copies, Mutex::new(held))), ..self }
     }
 
     /// Looks at the directories again, tells the log what is otherwise, and returns it. New files are read, checked and
@@ -94,7 +100,7 @@ impl Catalog {
         let mut files = lock(&self.files);
         let before = self.held();
         let newest =
-            |plugin: &Plugin| before.plugins.iter().rfind(|held| is_same_version(held, plugin)).map(|p| p.digest());
+            |plugin: &Plugin| before.plugins.iter().rfind(|held| held.is_version_of(plugin)).map(|p| p.digest());
         let change = files.look(&self.directories, &|source| self.load(source), &newest);
         let held = Held { plugins: files.plugins(), refused: files.refused() };
         *self.held.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(held);
@@ -134,57 +140,46 @@ impl Catalog {
         self.held().refused.clone()
     }
 
-    /// The newest plugin of that id within a version range, None = any version, of those that `admits` admits. Errors:
+    /// The newest plugin of that id within a version range, None = any version, of those that `admits` admits:
+    /// in the directories, or kept. Errors:
     /// [`Kind::Config`] for a range that cannot be read, [`Kind::PluginInvalid`] where a file of that name was refused,
     /// [`Kind::PluginMissing`] with what was found instead.
     pub fn find(&self, id: &str, range: Option<&str>, admits: &dyn Fn(&Plugin) -> bool) -> Result<Arc<Plugin>> {
         let held = self.held();
         let text = range.unwrap_or("latest");
         let range = Range::parse(text).map_err(|what| Error::new(Kind::Config, what))?;
-        let of_id = || held.plugins.iter().filter(|plugin| plugin.manifest().id == id);
+        let kept = self.kept.as_ref().map(|(_, kept)| lock(kept).clone()).unwrap_or_default();
+        let of_id = || kept.iter().chain(&held.plugins).filter(|plugin| plugin.manifest().id == id);
         let fitting = of_id().filter(|plugin| range.contains(&plugin.manifest().version) && admits(plugin));
         // Of equal ones the last.
         let newest = fitting.max_by(|a, b| a.manifest().version.cmp(&b.manifest().version));
         newest.cloned().ok_or_else(|| {
-            let versions: Vec<&str> = of_id().map(|plugin| plugin.manifest().version.as_str()).collect();
+            let of_id = held.plugins.iter().filter(|plugin| plugin.manifest().id == id);
+            let versions: Vec<&str> = of_id.map(|plugin| plugin.manifest().version.as_str()).collect();
             self.missing(&held, id, text, &versions)
         })
     }
 
-    /// The plugin of this digest: one that is in memory, else the host's own copy. Errors: [`Kind::PluginMissing`] where
-    /// there is neither, [`Kind::PluginInvalid`] where the copy is damaged.
-    pub fn by_digest(&self, digest: Digest) -> Result<Arc<Plugin>> {
-        if let Some(plugin) = self.loaded(digest) {
-            return Ok(plugin);
+    /// Keeps copies of plugins, as long as [`Catalog::forget`] is not told otherwise: their files may then be taken away.
+    /// Without a state directory nothing is kept. Errors: [`Kind::StorageFailed`] where one cannot be written.
+    pub fn keep(&self, plugins: &[Arc<Plugin>]) -> Result<()> {
+        let Some((copies, held)) = &self.kept else { return Ok(()) };
+        let mut held = lock(held);
+        for plugin in plugins {
+            if !held.iter().any(|known| known.digest() == plugin.digest()) {
+                copies.keep(plugin.source())?;
+                held.push(Arc::clone(plugin));
+            }
         }
-        let lost = |error: Error| {
-            let what = format!("plugin {} is in no directory, and no copy of it can be used", digest.short());
-            Error::caused(Kind::PluginMissing, what, error)
-        };
-        let copies = self.copies.as_ref().ok_or_else(|| {
-            let what =
-                format!("plugin {} is in no directory, and without a state directory no copy is kept", digest.short());
-            Error::new(Kind::PluginMissing, what)
-        })?;
-        self.load(&copies.read(digest).map_err(lost)?)
+        Ok(())
     }
 
-    /// Keeps a copy of a plugin that is in memory, as long as [`Catalog::forget`] is not told otherwise: its file may then
-    /// be taken away. Without a state directory nothing is kept. Errors: [`Kind::PluginMissing`] where no plugin in
-    /// memory has the digest, [`Kind::StorageFailed`] where it cannot be written.
-    pub fn keep(&self, digest: Digest) -> Result<()> {
-        let Some(copies) = &self.copies else { return Ok(()) };
-        match self.loaded(digest) {
-            Some(plugin) => copies.keep(plugin.source()),
-            None => copies.read(digest).map(drop).map_err(|error| {
-                Error::caused(Kind::PluginMissing, format!("plugin {} is not in memory", digest.short()), error)
-            }),
-        }
-    }
-
-    /// Removes every kept copy but these.
-    pub fn forget(&self, except: &[Digest]) -> Result<()> {
-        self.copies.as_ref().map_or(Ok(()), |copies| copies.forget(except))
+    /// Removes every kept copy but those of these plugins. Errors: [`Kind::StorageFailed`].
+    pub fn forget(&self, except: &[Arc<Plugin>]) -> Result<()> {
+        let Some((copies, held)) = &self.kept else { return Ok(()) };
+        let stays: Vec<Digest> = except.iter().map(|plugin| plugin.digest()).collect();
+        lock(held).retain(|plugin| stays.contains(&plugin.digest()));
+        copies.forget(&stays)
     }
 
     fn missing(&self, held: &Held, id: &str, range: &str, versions: &[&str]) -> Error {
@@ -213,10 +208,6 @@ impl Catalog {
         let hold = if directories.len() == 1 { "holds" } else { "hold" };
         format!("in {}, which {hold} {only}", directories.join(", "))
     }
-}
-
-fn is_same_version(a: &Plugin, b: &Plugin) -> bool {
-    a.manifest().id == b.manifest().id && a.manifest().version == b.manifest().version
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -46,6 +46,12 @@ impl Copies {
         Err(Error::new(Kind::PluginInvalid, message))
     }
 
+    /// What is kept.
+    pub(super) fn digests(&self) -> Vec<Digest> {
+        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        entries.filter_map(|entry| Digest::parse(entry.file_name().to_str()?.strip_suffix(EXTENSION)?)).collect()
+    }
+
     /// Removes every copy but these, and what an interrupted writer has left.
     pub(super) fn forget(&self, except: &[Digest]) -> Result<()> {
         let failed = |e| self.failed("copies of plugins cannot be removed", e);
@@ -75,6 +81,5 @@ fn name(digest: Digest) -> String {
 fn is_ours(file: &Path) -> bool {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let name = name.strip_prefix('.').unwrap_or(&name);
-    let digest = name.split_once(EXTENSION).map_or("", |(digest, _)| digest);
-    digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
+    name.split_once(EXTENSION).is_some_and(|(digest, _)| Digest::parse(digest).is_some())
 }

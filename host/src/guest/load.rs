@@ -27,6 +27,14 @@ impl Digest {
         Digest(Sha256::digest(bytes).into())
     }
 
+    /// A digest as it is shown: 64 hexadecimal digits.
+    pub fn parse(digits: &str) -> Option<Digest> {
+        let digit = |at: usize| u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok();
+        let is_whole = digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let bytes: Vec<u8> = (0..32).filter(|_| is_whole).filter_map(digit).collect();
+        bytes.try_into().ok().map(Digest)
+    }
+
     /// Its first twelve hexadecimal digits: enough to tell plugins apart in logs and tables.
     pub fn short(&self) -> String {
         self.0.iter().take(6).map(|byte| format!("{byte:02x}")).collect()

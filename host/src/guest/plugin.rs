@@ -75,6 +75,11 @@ impl Plugin {
         &self.manifest
     }
 
+    /// Whether it is of the same id and version as another one.
+    pub fn is_version_of(&self, other: &Plugin) -> bool {
+        self.manifest.id == other.manifest.id && self.manifest.version == other.manifest.version
+    }
+
     /// What it needs and offers.
     pub fn inspection(&self) -> &Inspection {
         &self.inspection

@@ -9,12 +9,12 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
-use rdkafka::metadata::MetadataBroker;
 
 use super::consumer::GroupContext;
 use super::failure;
+use super::topics::any_broker;
 use crate::error::{Error, Kind, Result};
 
 /// How a topic's log is kept.
@@ -35,9 +35,7 @@ pub(super) fn describe(
     limit: Duration,
 ) -> Result<Vec<Compaction>> {
     let asking = "ask for the settings of topics";
-    let known = consumer.fetch_metadata(names.first().map(|name| &**name), limit).map_err(|e| failure(asking, e))?;
-    // Any broker can tell, and some clusters have no controller that the library would ask otherwise: the demo's own.
-    let broker = known.brokers().first().map(MetadataBroker::id);
+    let broker = any_broker(consumer, names, limit)?;
     let client: AdminClient<DefaultClientContext> = config.create().map_err(|e| failure(asking, e))?;
     let topics: Vec<ResourceSpecifier<'_>> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
     let options = AdminOptions::new().request_timeout(Some(limit)).broker_id(broker);

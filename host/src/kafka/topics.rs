@@ -16,6 +16,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::bindings as ffi;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataBroker;
 
 use super::consumer::GroupContext;
 use super::failure;
@@ -25,15 +26,24 @@ use crate::record::{Lane, Topic};
 /// The id that brokers give which know no ids.
 const NO_ID: (i64, i64) = (0, 0);
 
+/// A broker to ask about topics: any can tell, and some clusters have no controller that the library would ask otherwise,
+/// the demo's own among them. Waits for one.
+pub(super) fn any_broker(
+    client: &BaseConsumer<GroupContext>,
+    names: &[Arc<str>],
+    limit: Duration,
+) -> Result<Option<i32>> {
+    let known = client.fetch_metadata(names.first().map(|name| &**name), limit);
+    let known = known.map_err(|e| failure("look for a broker", e))?;
+    Ok(known.brokers().first().map(MetadataBroker::id))
+}
+
 /// Describes topics, each of which exists. Waits for the broker.
 pub(super) fn describe(client: &BaseConsumer<GroupContext>, names: &[Arc<str>], limit: Duration) -> Result<Vec<Topic>> {
     let limit_ms = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
     let terminated: Vec<CString> = names.iter().filter_map(|name| CString::new(&**name).ok()).collect();
     let mut pointers: Vec<*const c_char> = terminated.iter().map(|name| name.as_ptr()).collect();
-    // Any broker can tell, and some clusters have no controller that the library would ask otherwise: the demo's own.
-    let known = client.fetch_metadata(names.first().map(|name| &**name), limit);
-    let known = known.map_err(|e| failure("look for a broker", e))?;
-    let broker = known.brokers().first().map_or(0, rdkafka::metadata::MetadataBroker::id);
+    let broker = any_broker(client, names, limit)?.unwrap_or_default();
     let native = client.client().native_ptr();
     // SAFETY: the client is alive for the call; the names are C strings that outlive it and are copied by the library;
     // the options may be null parts of the library's own making. Each thing made here is destroyed here, once.

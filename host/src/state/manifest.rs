@@ -27,8 +27,14 @@ impl Generation {
         }
         Generation(digest.finalize().into())
     }
+
+    /// All its 64 hexadecimal digits, by which operators and rulings name it.
+    pub fn digits(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
+/// The first twelve digits.
 impl fmt::Display for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().take(6).try_for_each(|byte| write!(f, "{byte:02x}"))

@@ -98,11 +98,16 @@ impl Course {
         free
     }
 
-    /// The next checkpoint is that of the chain that follows, at once.
+    /// The next checkpoint is that of the chain that follows, at once; one that is under way is waited for.
     pub fn save_follower(&mut self) {
-        if self.turn == Turn::Nobody && !self.is_under_way() {
+        if !self.is_under_way() {
             self.turn = Turn::Follower;
         }
+    }
+
+    /// No checkpoint of the chain that speaks is taken any more; one that is under way comes to nothing.
+    pub fn rest(&mut self) {
+        (self.stage, self.turn) = (Stage::Idle, Turn::Nobody);
     }
 
     /// Whose the checkpoint is that is due or under way.
@@ -274,6 +279,20 @@ mod tests {
         assert!(!course.is_due(12, OFTEN, LATER_MS, true));
         assert!(course.is_due(13, OFTEN, LATER_MS, false));
         assert_eq!(course.of(), Of::Speaker);
+    }
+
+    #[test]
+    fn a_chain_that_follows_is_saved_whoever_spoke_last_and_a_broken_one_never() {
+        let mut course = course();
+        course.frozen();
+        course.save_follower();
+        assert_eq!(course.of(), Of::Speaker, "what is under way is waited for");
+        course.rest();
+        assert!(!course.is_under_way() && !course.is_due(20, OFTEN, LATER_MS, true));
+        course.give_back(None);
+        course.save_follower();
+        assert!(course.is_due(10, OFTEN, LATER_MS, false));
+        assert_eq!(course.of(), Of::Follower, "though it has spoken and takes checkpoints again");
     }
 
     #[test]

@@ -129,6 +129,11 @@ impl Follower {
         self.transfer.is_none() && self.backlog.is_empty() && self.failure.is_none()
     }
 
+    /// Whether it could speak. `saves`: where checkpoints are kept, only behind one of its own that counts.
+    pub fn is_able(&self, saves: bool) -> bool {
+        self.is_level() && (self.below.is_some() || !saves)
+    }
+
     /// Whether so much waits for it that the lane has to wait as well.
     pub fn is_held_up(&self) -> bool {
         self.backlog_bytes > SWAP_BACKLOG_BYTES_MAX

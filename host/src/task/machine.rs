@@ -423,10 +423,18 @@ impl Machine {
         self.courses.get_mut(lane).is_none_or(Course::lend)
     }
 
-    /// Asks for a checkpoint of the chain that follows. False: nobody keeps checkpoints of the lane.
-    pub fn save_follower(&mut self, lane: &Lane) -> bool {
-        let course = self.courses.get_mut(lane);
-        course.map(Course::save_follower).is_some()
+    /// Asks for a checkpoint of the chain that follows.
+    pub fn save_follower(&mut self, lane: &Lane) {
+        if let Some(course) = self.courses.get_mut(lane) {
+            course.save_follower();
+        }
+    }
+
+    /// Takes no more checkpoints of the chain that speaks, which broke while another one follows it.
+    pub fn rest(&mut self, lane: &Lane) {
+        if let Some(course) = self.courses.get_mut(lane) {
+            course.rest();
+        }
     }
 
     /// Goes on with the checkpoints of the chain that speaks. `at`: its last one, where it has just begun to.

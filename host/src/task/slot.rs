@@ -212,7 +212,7 @@ impl Slot {
 
     /// The generation of the chain that follows and is judged.
     pub fn judged_generation(&mut self) -> Option<Generation> {
-        let runner = self.running().ok().filter(|runner| runner.is_judging())?;
+        let runner = self.running().filter(|runner| runner.is_judging())?;
         runner.follower_mut().map(|follower| follower.member.generation)
     }
 
@@ -284,21 +284,25 @@ impl Slot {
 
     /// Hands the lane's state to a fresh chain that follows from now on. The lane is being read and has caught up.
     pub fn join(&mut self, member: Member, judge: Option<Judge>) -> Result<(), Fault> {
-        let runner = self.running().map_err(Fault::Speaker)?;
-        runner.join(member, judge)
+        self.read().map_err(Fault::Speaker)?.join(member, judge)
     }
 
     /// The chain that follows.
     pub fn follower(&mut self) -> Option<&mut Follower> {
-        self.running().ok().and_then(LaneRunner::follower_mut)
+        self.running().and_then(LaneRunner::follower_mut)
     }
 
     /// The lane's runner, where it is read and does not replay.
-    pub fn running(&mut self) -> Result<&mut LaneRunner> {
+    pub fn running(&mut self) -> Option<&mut LaneRunner> {
         match &mut self.stage {
-            Stage::Running(runner) if runner.replay_until().is_none() => Ok(runner),
-            _ => Err(Error::new(Kind::Internal, format!("{} is not being read", self.claim.lane))),
+            Stage::Running(runner) if runner.replay_until().is_none() => Some(runner),
+            _ => None,
         }
+    }
+
+    /// The same where it must be so.
+    fn read(&mut self) -> Result<&mut LaneRunner> {
+        self.running().ok_or_else(|| Error::new(Kind::Internal, "a lane is not being read"))
     }
 
     /// Whether its runner is still to be made, of a chain that is there.
@@ -309,7 +313,7 @@ impl Slot {
     /// The chain that follows speaks from the next segment on.
     pub fn flip(&mut self) -> Result<()> {
         let mut below = self.below.take();
-        let runner = self.running()?;
+        let runner = self.read()?;
         runner.flip(&mut below);
         self.generation = runner.generation();
         self.below = below;
@@ -321,15 +325,16 @@ impl Slot {
         self.below.as_ref().map(|below| below.at)
     }
 
-    /// How long no record was processed, where one was.
-    pub fn since_last_row(&self, now: Duration) -> Duration {
-        self.last_row.map_or(Duration::ZERO, |last| now.saturating_sub(last))
+    /// The chain that speaks is of no use any more, nor is a checkpoint of it that is under way.
+    pub fn broke(&mut self) {
+        self.is_broken = true;
+        self.taken = None;
     }
 
     /// Lets the chain that follows go, and the checkpoint of it that is under way.
     pub fn part(&mut self) -> Result<()> {
         self.taken.take_if(|taken| taken.of == Of::Follower);
-        self.running()?.part()
+        self.read()?.part()
     }
 
     fn generation_of(&mut self, of: Of) -> Generation {
@@ -347,9 +352,7 @@ impl Slot {
     }
 
     fn followed(&mut self) -> Result<&mut Follower> {
-        let lane = self.claim.lane.clone();
-        let none = || Error::new(Kind::Internal, format!("no chain follows on {lane}"));
-        self.running()?.follower_mut().ok_or_else(none)
+        self.follower().ok_or_else(|| Error::new(Kind::Internal, "no chain follows on a lane"))
     }
 
     fn counts(&self) -> (u64, u64) {

@@ -8,14 +8,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Task;
+use super::committer::Request;
 use super::comparison::Comparison;
-use super::follower::{Fault, Judge};
+use super::follower::{Fault, Follower, Judge};
 use super::line::{Line, Nature};
 use super::member::Member;
+use super::slot::Slot;
+use super::{Task, keeper};
 use crate::error::{Error, Kind, Result};
 use crate::limits::SLICE;
 use crate::record::Lane;
+use crate::sink::Encoder;
 use crate::state::Generation;
 
 /// A chain that is to take over.
@@ -73,6 +76,8 @@ pub type Tell = Arc<dyn Fn(Told) + Send + Sync>;
 
 /// How often it is told that a candidate is ready.
 const TELL_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the first row of a chain that speaks is waited for. What comes later was not paused: there was none.
+const FIRST_ROW_MAX: Duration = Duration::from_secs(1);
 
 /// A candidate on its way.
 #[derive(Debug)]
@@ -86,6 +91,8 @@ pub(super) struct Swap {
     /// Topics whose table is being bound for the candidate.
     binding: Vec<Arc<str>>,
     told_at: Option<Duration>,
+    /// When the chains changed their parts.
+    turned_at: Duration,
     pause: Duration,
 }
 
@@ -165,6 +172,7 @@ impl Task {
             judge: Judge { fields, tolerance: self.spec.tolerance },
             binding: Vec::new(),
             told_at: None,
+            turned_at: Duration::ZERO,
             pause: Duration::ZERO,
         });
     }
@@ -175,7 +183,7 @@ impl Task {
         std::mem::swap(&mut self.spec.line, &mut swap.other);
         std::mem::swap(&mut self.nature, &mut swap.nature);
         swap.phase = Phase::Cut { back, told: false };
-        swap.pause = Duration::ZERO;
+        (swap.turned_at, swap.pause) = (self.spec.clock.elapsed(), Duration::ZERO);
         self.machine.speak_by(self.spec.line.generation, Some(swap.other.generation));
     }
 
@@ -211,7 +219,7 @@ impl Task {
         }
         let parted = slot.part();
         self.machine.give_back(lane, None);
-        self.keep(super::keeper::Request::Forget(lane.clone()));
+        self.keep(keeper::Request::Forget(lane.clone()));
         parted.or_else(|error| self.broke_in_checkpoint(lane, error))
     }
 
@@ -246,19 +254,22 @@ impl Task {
 
     /// Asks for the binding of tables for a chain, where they are there.
     fn bind(&mut self, goal: Generation) {
-        let Some(swap) = &mut self.swap else { return };
-        let nature = if swap.phase == Phase::Preparing { &swap.nature } else { &self.nature };
+        let Some(swap) = &self.swap else { return };
         let is_there = |topic: &Arc<str>| self.encoders.keys().any(|(_, bound)| bound == topic);
         let lacks = |topic: &&Arc<str>| !self.encoders.contains_key(&(goal, Arc::clone(topic)));
         let lacking = self.topics.iter().filter(lacks).filter(|topic| is_there(topic) && !swap.binding.contains(topic));
         let lacking: Vec<Arc<str>> = lacking.cloned().collect();
+        if lacking.is_empty() {
+            return;
+        }
+        let nature = if swap.phase == Phase::Preparing { &swap.nature } else { &self.nature };
         let outputs = nature.outputs.clone();
         for topic in lacking {
-            swap.binding.push(Arc::clone(&topic));
-            let (generation, sample) = (goal, None);
-            let request = super::Request::Prepare { generation, topic, outputs: outputs.clone(), sample };
-            // The committer has room for a few requests of each lane.
-            let _ = self.requests.try_send(request);
+            let outputs = outputs.clone();
+            self.send(Request::Prepare { generation: goal, topic: Arc::clone(&topic), outputs, sample: None });
+            if let Some(swap) = &mut self.swap {
+                swap.binding.push(topic);
+            }
         }
     }
 
@@ -271,18 +282,14 @@ impl Task {
         if slot.is_waiting() {
             self.make_runner(lane).map_err(Fault::Speaker)?;
         }
-        let Some(slot) = self.slots.get_mut(lane) else { return Ok(Progress::Ready) };
-        if slot.running().is_err() {
-            return Ok(Progress::Waits);
-        }
-        let follows = slot.follower().map(|follower| follower.member.generation);
+        let Some(runner) = self.slots.get_mut(lane).and_then(Slot::running) else { return Ok(Progress::Waits) };
+        let follows = runner.follower_mut().map(|follower| follower.member.generation);
         if follows != Some(goal) {
             if follows.is_some() {
                 self.part(lane).map_err(Fault::Speaker)?;
             }
             return self.join(lane, goal);
         }
-        let runner = slot.running().map_err(Fault::Speaker)?;
         let Some(follower) = runner.follower_mut() else { return Ok(Progress::Waits) };
         if let Some(error) = follower.failure() {
             return Err(Fault::Follower(error));
@@ -294,26 +301,34 @@ impl Task {
             while runner.catch_up() && self.spec.clock.elapsed() < until {}
             return Ok(Progress::More);
         }
-        if follower.below.is_none() && self.nature.stateful && self.machine.save_follower(lane) {
+        if !follower.is_able(self.keeping.is_some()) {
+            self.machine.save_follower(lane);
             return Ok(Progress::Waits);
         }
         let cut = self.swap.as_ref().is_some_and(|swap| swap.phase != Phase::Preparing);
-        if cut && !self.flip(lane).map_err(Fault::Speaker)? {
-            return Ok(Progress::Waits);
+        match cut {
+            false => Ok(Progress::Ready),
+            true if self.flip(lane).map_err(Fault::Speaker)? => self.keep_up(lane),
+            true => Ok(Progress::Waits),
         }
-        Ok(Progress::Ready)
     }
 
     /// A lane that is read by the right chain: what followed it and broke is of no more use.
     fn keep_up(&mut self, lane: &Lane) -> Result<Progress, Fault> {
-        let Some(follower) = self.slots.get_mut(lane).and_then(super::Slot::follower) else {
-            return Ok(Progress::Ready);
-        };
-        if let Some(error) = follower.failure() {
+        let may_come = self.may_come();
+        let Some(slot) = self.slots.get_mut(lane) else { return Ok(Progress::Ready) };
+        let progress = if slot.is_new && may_come { Progress::Waits } else { Progress::Ready };
+        if let Some(error) = slot.follower().and_then(|follower| follower.failure()) {
             tracing::warn!(pipeline = self.spec.pipeline, %lane, "what spoke before cannot take over again: {error}");
             self.part(lane).map_err(Fault::Speaker)?;
         }
-        Ok(Progress::Ready)
+        Ok(progress)
+    }
+
+    /// Whether a first row would still be one that was paused.
+    fn may_come(&self) -> bool {
+        let turned_at = self.swap.as_ref().map(|swap| swap.turned_at);
+        turned_at.is_some_and(|at| self.spec.clock.elapsed().saturating_sub(at) < FIRST_ROW_MAX)
     }
 
     /// Lets a chain follow, where the lane's state can be had now.
@@ -323,7 +338,7 @@ impl Task {
             return Ok(Progress::Waits);
         }
         let Some(swap) = &self.swap else { return Ok(Progress::Waits) };
-        let line = if self.spec.line.generation == goal { &self.spec.line } else { &swap.other };
+        let line = self.line(goal);
         let chain = (line.chain)(Some(lane)).map_err(Fault::Follower)?;
         let member = Member::new(goal, chain, &line.converters, encoder.wants()).map_err(Fault::Follower)?;
         let judge = (swap.phase == Phase::Preparing).then(|| swap.judge.clone());
@@ -341,7 +356,7 @@ impl Task {
             return Ok(false);
         }
         slot.flip()?;
-        let (at, paused) = (slot.last_checkpoint_at(), slot.since_last_row(self.spec.clock.elapsed()));
+        let at = slot.last_checkpoint_at();
         let was_broken = std::mem::take(&mut slot.is_broken);
         slot.is_new = true;
         self.machine.give_back(lane, at);
@@ -349,9 +364,6 @@ impl Task {
         let (pipeline, task, topic, partition) = (&self.spec.pipeline, self.spec.number, &*lane.topic, lane.partition);
         let line = &self.spec.line;
         tracing::info!(pipeline, task, topic, partition, offset, plugins = line.name(), generation = %line.generation, "another chain speaks");
-        if let Some(swap) = &mut self.swap {
-            swap.pause = swap.pause.max(paused);
-        }
         if was_broken {
             self.part(lane)?;
         }
@@ -360,11 +372,12 @@ impl Task {
 
     /// Notes the first row of a chain that has taken over: how long the lane made none.
     pub(super) fn note_first_row(&mut self, lane: &Lane) {
-        let now = self.spec.clock.elapsed();
-        let Some(slot) = self.slots.get_mut(lane) else { return };
+        let (now, may_come) = (self.spec.clock.elapsed(), self.may_come());
+        let (Some(slot), Some(swap)) = (self.slots.get_mut(lane), &mut self.swap) else { return };
         let last = slot.last_row.replace(now);
-        let (true, Some(last)) = (std::mem::take(&mut slot.is_new), last) else { return };
+        let (true, Some(last)) = (std::mem::take(&mut slot.is_new) && may_come, last) else { return };
         let paused = now.saturating_sub(last);
+        swap.pause = swap.pause.max(paused);
         self.spec.metrics.swap_pause_seconds.observe(paused.as_secs_f64());
         let (pipeline, task, topic, partition) = (&self.spec.pipeline, self.spec.number, &*lane.topic, lane.partition);
         let pause_ms = paused.as_secs_f64() * 1e3;
@@ -374,14 +387,10 @@ impl Task {
     /// The same before a run is processed: under load that is the moment when no segment is open.
     pub(super) fn flip_at_edge(&mut self, lane: &Lane) -> Result<()> {
         let Some(swap) = self.swap.as_ref().filter(|swap| swap.phase != Phase::Preparing) else { return Ok(()) };
-        let (goal, stateful) = (swap.goal(&self.spec.line), self.nature.stateful);
-        let keeps = self.keeping.is_some();
+        let (goal, saves) = (swap.goal(&self.spec.line), self.keeping.is_some());
         let Some(slot) = self.slots.get_mut(lane).filter(|slot| slot.generation != goal) else { return Ok(()) };
-        let able = slot.follower().is_some_and(|follower| {
-            let saved = follower.below.is_some() || !stateful || !keeps;
-            follower.member.generation == goal && follower.is_level() && saved
-        });
-        if able { self.flip(lane).map(drop) } else { Ok(()) }
+        let is_due = |follower: &mut Follower| follower.member.generation == goal && follower.is_able(saves);
+        if slot.follower().is_some_and(is_due) { self.flip(lane).map(drop) } else { Ok(()) }
     }
 
     /// Whether a lane's records must wait: for a chain that is being given its state, or for one that takes over from one
@@ -394,16 +403,24 @@ impl Task {
     /// Where the chain that has just taken over breaks, what spoke before takes over again. Returns whether it can.
     pub(super) fn fall_back(&mut self, lane: &Lane, error: &Error) -> Result<bool> {
         let Some(swap) = &self.swap else { return Ok(false) };
-        let (number, former) = (swap.number, swap.other.generation);
-        let speaks = self.spec.line.generation;
+        let (number, former, is_news) = match swap.phase {
+            Phase::Preparing => return Ok(false),
+            Phase::Cut { back: false, .. } => (swap.number, swap.other.generation, true),
+            // On its way back already, as another lane broke before.
+            Phase::Cut { back: true, .. } => (swap.number, self.spec.line.generation, false),
+        };
         let Some(slot) = self.slots.get_mut(lane) else { return Ok(false) };
-        let follows = slot.follower().is_some_and(|f| f.member.generation == former && f.is_level());
-        if swap.phase == Phase::Preparing || slot.generation != speaks || !follows {
+        if slot.generation == former || !slot.follower().is_some_and(|f| f.member.generation == former && f.is_level())
+        {
             return Ok(false);
         }
-        slot.is_broken = true;
-        self.tell(number, News::Broke(error.clone()));
-        self.roll_back()?;
+        slot.broke();
+        self.machine.rest(lane);
+        self.keep(keeper::Request::Forget(lane.clone()));
+        if is_news {
+            self.tell(number, News::Broke(error.clone()));
+            self.roll_back()?;
+        }
         // What has been read and not processed comes again, for the other chain.
         let at = self.machine.ledger.processed(lane).unwrap_or_default();
         self.pending.retain(|run| run.lane != *lane);
@@ -440,7 +457,7 @@ impl Task {
         &mut self,
         generation: Generation,
         topic: Arc<str>,
-        encoder: Result<Option<Box<dyn super::Encoder>>>,
+        encoder: Result<Option<Box<dyn Encoder>>>,
     ) -> Result<()> {
         let known = self.swap.as_ref().is_some_and(|swap| swap.other.generation == generation);
         match encoder {
@@ -463,15 +480,13 @@ impl Task {
 
     fn tell_ready(&mut self) {
         let now = self.spec.clock.elapsed();
-        let comparison = self.compared();
         let Some(swap) = &mut self.swap else { return };
+        let number = swap.number;
         let news = match &mut swap.phase {
+            Phase::Preparing if swap.told_at.is_some_and(|at| now.saturating_sub(at) < TELL_INTERVAL) => return,
             Phase::Preparing => {
-                if swap.told_at.is_some_and(|at| now.saturating_sub(at) < TELL_INTERVAL) {
-                    return;
-                }
                 swap.told_at = Some(now);
-                News::Ready(comparison)
+                News::Ready(self.compared())
             }
             Phase::Cut { told: true, .. } => return,
             Phase::Cut { back, told } => {
@@ -479,13 +494,12 @@ impl Task {
                 if *back { News::RolledBack } else { News::Speaks(swap.pause) }
             }
         };
-        let number = swap.number;
         self.tell(number, news);
     }
 
     /// What the candidate would change, over all lanes.
     fn compared(&mut self) -> Comparison {
-        let followers = self.slots.values_mut().filter_map(super::Slot::follower);
+        let followers = self.slots.values_mut().filter_map(Slot::follower);
         followers.fold(Comparison::default(), |all, follower| all.and(&follower.comparison))
     }
 

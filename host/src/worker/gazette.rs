@@ -11,6 +11,7 @@ use super::Notice;
 use crate::limits::SWAP_NEWS_MAX;
 use crate::sink::Gazette;
 use crate::state::{Ruling, Standing};
+use crate::task::patience::{Patience, Waiting};
 
 /// How often it is looked at.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -45,9 +46,7 @@ async fn serve(pipeline: String, mut gazette: Box<dyn Gazette>, notices: Sender<
         tokio::select! {
             told = news.recv() => {
                 let Some(told) = told else { return };
-                while !write(gazette.as_mut(), &told).await {
-                    tokio::time::sleep(INTERVAL).await;
-                }
+                write(&pipeline, gazette.as_mut(), &told, || news.is_closed()).await;
                 continue;
             }
             _ = look.tick() => {}
@@ -61,13 +60,23 @@ async fn serve(pipeline: String, mut gazette: Box<dyn Gazette>, notices: Sender<
     }
 }
 
-/// Whether it is written. What a task cannot write either shows in the task's status.
-async fn write(gazette: &mut dyn Gazette, news: &News) -> bool {
-    let written = async {
-        match news {
-            News::Ruled(rulings) => gazette.rule(rulings).await,
-            News::Stands(standing) => gazette.tell(standing).await,
+/// Writes until it is written, cannot be, or the pipeline has ended.
+async fn write(pipeline: &str, gazette: &mut dyn Gazette, news: &News, has_ended: impl Fn() -> bool) {
+    // A database that is away shows in the tasks' status.
+    let waiting: Waiting = Box::new(|_| {});
+    let mut patience = Patience::new(&waiting, ANSWER_MAX);
+    while !has_ended() {
+        let writing = async {
+            match news {
+                News::Ruled(rulings) => gazette.rule(rulings).await,
+                News::Stands(standing) => gazette.tell(standing).await,
+            }
+        };
+        let Some(written) = patience.attempt(writing).await else { continue };
+        if let Err(error) = written {
+            let hint = error.hint();
+            tracing::warn!(pipeline, hint, "other workers and operators do not hear of a swap: {error}");
         }
-    };
-    matches!(tokio::time::timeout(ANSWER_MAX, written).await, Ok(Ok(())))
+        return;
+    }
 }

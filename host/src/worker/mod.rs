@@ -75,6 +75,9 @@ pub trait Builder: Send + Sync {
     /// that `speaks` among them although their files may be gone.
     fn line(&self, pipeline: &Pipeline, rulings: &Rulings, speaks: Option<&Line>) -> Result<Line>;
 
+    /// Keeps copies of the plugins of these chains, as their files may be taken away; with `only`, no others stay.
+    fn keep(&self, chains: &[Line], only: bool);
+
     /// Where the pipeline's workers and operators tell each other about swaps; None = nowhere.
     fn gazette(&self, pipeline: &Pipeline) -> Result<Option<Box<dyn Gazette>>>;
 
@@ -175,6 +178,7 @@ impl Worker {
         let tasks = (0..config.tasks_max).map(|number| self.start_task(&config, &line, number)).collect();
         let raw = config.raw.clone();
         let running = line.ok().map(|line| {
+            self.builder.keep(std::slice::from_ref(&line), false);
             let swaps = Swaps::new(config.swap, config.tasks_max);
             let gazette = self.builder.gazette(&config).ok().flatten().filter(|_| !line.plugins.is_empty());
             let news = gazette.map(|g| gazette::spawn(&self.runtime, name.clone(), g, self.notices.clone()));
@@ -275,7 +279,7 @@ impl Worker {
     fn remove(&self, name: &str) {
         let Some(mut entry) = self.lock().remove(name) else { return };
         tracing::info!(pipeline = name, "a pipeline is removed with its file; its position and state stay");
-        end(entry.tasks.iter_mut().filter_map(|(_, task)| task.take()).collect());
+        end(entry.take_tasks());
     }
 
     /// Starts a pipeline's tasks anew under another configuration.
@@ -283,7 +287,7 @@ impl Worker {
         tracing::info!(pipeline = config.name, "a pipeline is started again as its file has changed");
         let tasks = self.lock().get_mut(&config.name).map(|entry| {
             entry.running = None;
-            entry.tasks.iter_mut().filter_map(|(_, task)| task.take()).collect::<Vec<_>>()
+            entry.take_tasks()
         });
         end(tasks.unwrap_or_default());
         self.start(config);
@@ -292,11 +296,10 @@ impl Worker {
     /// Lets a pipeline go on with another chain. One that keeps state takes over only from one that does.
     fn rechain(&self, config: Pipeline) {
         let name = config.name.clone();
-        let rulings = self.lock().get(&name).and_then(|entry| entry.running.as_ref()).map(|runs| runs.rulings.clone());
+        let known = |entry: &Entry| entry.running.as_ref().map(|runs| (runs.line.clone(), runs.rulings.clone()));
+        let Some((speaks, rulings)) = self.lock().get(&name).and_then(known) else { return };
         let stateful = |line: Result<Line>| line.and_then(|line| line.nature()).map(|nature| nature.stateful).ok();
-        let after = rulings.map(|rulings| stateful(self.builder.line(&config, &rulings, None)));
-        let before = self.lock().get(&name).and_then(|entry| entry.running.as_ref()).map(|runs| runs.line.clone());
-        if before.map(|line| stateful(Ok(line))) != after {
+        if stateful(Ok(speaks)) != stateful(self.builder.line(&config, &rulings, None)) {
             return self.start_again(config);
         }
         tracing::info!(pipeline = name, "the chain in a pipeline's file has changed");
@@ -383,7 +386,7 @@ impl Worker {
     fn restart(&self, name: &str, line: &Line) {
         let taken = self.lock().get_mut(name).and_then(|entry| {
             let runs = entry.running.take()?;
-            Some((runs, entry.tasks.iter_mut().filter_map(|(_, task)| task.take()).collect::<Vec<_>>()))
+            Some((runs, entry.take_tasks()))
         });
         let Some((runs, tasks)) = taken else { return };
         tracing::info!(pipeline = name, plugins = line.name(), "a failed pipeline is started again with another chain");
@@ -396,9 +399,7 @@ impl Worker {
         self.with(name, |runs| {
             runs.rulings.renew(rulings);
             let Some(candidate) = runs.swaps.candidate() else { return Vec::new() };
-            // What spoke before, where the candidate speaks already.
-            let before = runs.former.as_ref().filter(|_| runs.line.generation == candidate.line.generation);
-            let before = before.unwrap_or(&runs.line);
+            let before = runs.before(candidate.line.generation);
             if let Some(why) = runs.rulings.refusal(&candidate.line, before) {
                 let why = why.to_owned();
                 return runs.swaps.roll_back(&why).unwrap_or_default();
@@ -416,9 +417,8 @@ impl Worker {
 
     /// Time has passed.
     fn tick(&self, now_ms: u64) {
-        for name in self.names() {
-            let mut pipelines = self.lock();
-            let Some(entry) = pipelines.get_mut(&name) else { continue };
+        let mut has_settled = false;
+        for (name, entry) in self.lock().iter_mut() {
             let Some(runs) = entry.running.as_mut().filter(|runs| !runs.swaps.is_quiet()) else { continue };
             let mut steps = runs.swaps.tick(now_ms);
             for (number, (status, _)) in entry.tasks.iter().enumerate() {
@@ -426,7 +426,10 @@ impl Worker {
                     steps.extend(runs.swaps.gone(number, now_ms));
                 }
             }
-            self.perform(&name, entry, steps);
+            has_settled |= self.perform(name, entry, steps);
+        }
+        if has_settled {
+            self.forget();
         }
     }
 
@@ -435,11 +438,18 @@ impl Worker {
         let mut pipelines = self.lock();
         let Some(entry) = pipelines.get_mut(name) else { return };
         let steps = entry.running.as_mut().map(change).unwrap_or_default();
-        self.perform(name, entry, steps);
+        let has_settled = self.perform(name, entry, steps);
+        drop(pipelines);
+        if has_settled {
+            self.forget();
+        }
     }
 
-    fn perform(&self, name: &str, entry: &mut Entry, steps: Vec<Step>) {
-        let Some(runs) = &mut entry.running else { return };
+    /// Returns whether a candidate has come to its end: it speaks alone, or does not.
+    fn perform(&self, name: &str, entry: &mut Entry, steps: Vec<Step>) -> bool {
+        let Some(runs) = &mut entry.running else { return false };
+        let is_end = |step: &Step| matches!(step, Step::Came(life, _) if life.stage.is_end());
+        let has_settled = steps.iter().any(is_end);
         for step in steps {
             match step {
                 Step::Tell(order) => {
@@ -450,6 +460,7 @@ impl Worker {
                     runs.stands(&life, &chain);
                 }
                 Step::Speaks(candidate) => {
+                    self.builder.keep(std::slice::from_ref(&candidate.line), false);
                     runs.former = Some(std::mem::replace(&mut runs.line, candidate.line.clone()));
                 }
                 Step::TakenBack(candidate) => {
@@ -463,6 +474,19 @@ impl Worker {
                 }
             }
         }
+        has_settled
+    }
+
+    /// Lets go the copies of plugins that no pipeline goes back to.
+    fn forget(&self) {
+        let pipelines = self.lock();
+        let known: Option<Vec<&Runs>> = pipelines.values().map(|entry| entry.running.as_ref()).collect();
+        // What a pipeline needs that cannot run is not known.
+        let Some(known) = known else { return };
+        let chains: Vec<Line> =
+            known.into_iter().flat_map(|runs| [&runs.line].into_iter().chain(&runs.former)).cloned().collect();
+        drop(pipelines);
+        self.builder.keep(&chains, true);
     }
 
     /// Tells where a candidate stands.
@@ -486,10 +510,7 @@ impl Worker {
 
     /// Finishes every task's flush and ends them all. Waits; to be called off the async runtime's threads.
     pub fn drain(&self) {
-        let mut running: Vec<Running> = Vec::new();
-        for entry in self.lock().values_mut() {
-            running.extend(entry.tasks.iter_mut().filter_map(|(_, task)| task.take()));
-        }
+        let running = self.lock().values_mut().flat_map(Entry::take_tasks).collect();
         end(running);
     }
 
@@ -499,6 +520,11 @@ impl Worker {
 }
 
 impl Runs {
+    /// What speaks without a chain of this generation: what spoke before it, where it speaks already.
+    fn before(&self, generation: Generation) -> &Line {
+        self.former.as_ref().filter(|_| self.line.generation == generation).unwrap_or(&self.line)
+    }
+
     fn tell(&self, news: News) {
         if let Some(to) = &self.news {
             // Only a database that is away for hundreds of swaps misses some; what they came to holds here all the same.
@@ -508,7 +534,7 @@ impl Runs {
 
     /// Tells the others where a chain stands.
     fn stands(&self, life: &Life, chain: &Line) {
-        let before = self.former.as_ref().filter(|_| self.line.generation == life.generation).unwrap_or(&self.line);
+        let before = self.before(life.generation);
         let standing = Standing {
             generation: life.generation,
             plugins: life.name.clone(),
@@ -521,6 +547,10 @@ impl Runs {
 }
 
 impl Entry {
+    fn take_tasks(&mut self) -> Vec<Running> {
+        self.tasks.iter_mut().filter_map(|(_, task)| task.take()).collect()
+    }
+
     fn is_refused(&self) -> bool {
         self.edit.is_some() || self.failure.is_some()
     }
@@ -530,12 +560,8 @@ impl Entry {
 fn is_chain_alone(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> bool {
     const OF_CHAIN: [&str; 6] =
         ["transforms", "predicates", "key.converter", "value.converter", "plugin.swap.", "swap.probation.ms"];
-    let rest = |raw: &BTreeMap<String, String>| {
-        let mut rest = raw.clone();
-        rest.retain(|key, _| !OF_CHAIN.iter().any(|of_chain| key.starts_with(of_chain)));
-        rest
-    };
-    rest(old) == rest(new)
+    let is_other = |(key, _): &(&String, &String)| !OF_CHAIN.iter().any(|of_chain| key.starts_with(of_chain));
+    old.iter().filter(is_other).eq(new.iter().filter(is_other))
 }
 
 /// Ends tasks, all at once.

@@ -76,7 +76,7 @@ impl Rulings {
 pub fn subjects(chain: &Line, before: &Line) -> Vec<String> {
     let known = before.digests();
     let new: Vec<String> = chain.digests().into_iter().filter(|digest| !known.contains(digest)).collect();
-    if new.is_empty() { vec![chain.generation.0.iter().map(|byte| format!("{byte:02x}")).collect()] } else { new }
+    if new.is_empty() { vec![chain.generation.digits()] } else { new }
 }
 
 #[cfg(test)]

@@ -43,6 +43,11 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// Whether it stays there until an operator decides otherwise.
+    pub fn is_end(self) -> bool {
+        matches!(self, Stage::Active | Stage::Parked | Stage::Refused | Stage::RolledBack)
+    }
+
     /// Its word in status, log and tables.
     pub fn name(self) -> &'static str {
         match self {
@@ -227,7 +232,7 @@ impl Swaps {
         }
     }
 
-    /// Lets the candidate speak, whatever the policy says. False: there is none that waits.
+    /// Lets the candidate speak, whatever the policy says. None: there is none that waits.
     pub fn approve(&mut self) -> Option<Vec<Step>> {
         let Phase::Preparing { approved, .. } = &mut self.phase else { return None };
         *approved = true;

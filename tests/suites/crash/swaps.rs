@@ -3,6 +3,8 @@
 //!
 //! `./tests/run swap --swaps N --rate R --keys K` runs it at length; its last line is one of JSON.
 
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -17,8 +19,8 @@ use super::tally::Tally;
 use super::ticks::{Feed, Ticks, WINDOW, ends};
 
 const PARTITIONS: i32 = 4;
-/// How often the producer is told to go on.
-const TOLD_EVERY: Duration = Duration::from_millis(100);
+/// How often the producer is told to go on: what comes in bursts would pause by itself.
+const TOLD_EVERY: Duration = Duration::from_millis(2);
 /// How often the positions are looked at.
 const BEAT: Duration = Duration::from_millis(5);
 /// Rows with a full window that each version has to make.
@@ -41,9 +43,8 @@ pub struct Asked {
 /// Sends at a steady rate, and watches how the positions move.
 struct Pace {
     feed: Feed,
-    rate: u64,
-    begun: Instant,
-    told: Instant,
+    /// Whoever tells the producer to go on does so until this is gone.
+    clock: (Sender<()>, JoinHandle<()>),
     passed: i64,
     moved: Instant,
     /// The longest time without a commit since the last look.
@@ -52,16 +53,29 @@ struct Pace {
 
 impl Pace {
     fn start(feed: Feed, rate: u64) -> Self {
-        let now = Instant::now();
-        Pace { feed, rate, begun: now, told: now, passed: 0, moved: now, gap: Duration::ZERO }
+        let (running, ended) = channel();
+        let (goals, begun) = (feed.goals(), Instant::now());
+        let tell = move || {
+            while ended.recv_timeout(TOLD_EVERY) == Err(RecvTimeoutError::Timeout) {
+                let goal = (begun.elapsed().as_secs_f64() * rate as f64) as i64;
+                if goals.send(goal).is_err() {
+                    return;
+                }
+            }
+        };
+        Pace { feed, clock: (running, spawn(tell)), passed: 0, moved: begun, gap: Duration::ZERO }
     }
 
-    /// One beat: more is sent, and what was committed is noted.
+    /// Sends no more; how much it was.
+    fn finish(self) -> Result<i64> {
+        let (running, told) = self.clock;
+        drop(running);
+        told.join().ok().context("the clock panicked")?;
+        self.feed.finish()
+    }
+
+    /// One beat: what was committed is noted.
     async fn beat(&mut self, stage: &Stage) -> Result<i64> {
-        if self.told.elapsed() >= TOLD_EVERY {
-            self.told = Instant::now();
-            self.feed.reach((self.begun.elapsed().as_secs_f64() * self.rate as f64) as i64)?;
-        }
         let passed = stage.passed().await?;
         let now = Instant::now();
         if passed > self.passed {
@@ -135,14 +149,15 @@ pub async fn swap(asked: Asked) -> Result<Value> {
             ensure!(dropped.elapsed() < SWAP_MAX, "version {version} does not take over:\n{}", worker.logs().tail(20));
             pace.beat(&stage).await?;
         }
-        let goal = pace.passed + asked.full_windows;
+        // What the version before had made by then is still being committed.
+        let goal = pace.beat(&stage).await? + asked.full_windows + asked.rate as i64 / 2;
         pace.until(&stage, goal).await?;
         if version % 10 == 0 {
             println!("{version} versions, {} rows, {:.0} s", pace.passed, begun.elapsed().as_secs_f64());
         }
     }
     let gap = pace.take_gap();
-    let ends = ends(pace.feed.finish()?, PARTITIONS);
+    let ends = ends(pace.finish()?, PARTITIONS);
     stage.arrived(&worker, &ends).await?;
     let pauses = pauses(&worker);
     let ended = worker.stop().await?;

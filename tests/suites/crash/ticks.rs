@@ -130,7 +130,12 @@ impl Feed {
         self.goals.send(goal).context("the producer has ended")
     }
 
-    /// Ends it: the number of records that are stored.
+    /// Where it is told as [`Feed::reach`] tells it, by others.
+    pub fn goals(&self) -> Sender<i64> {
+        self.goals.clone()
+    }
+
+    /// Ends it, where nobody else tells it any more: the number of records that are stored.
     pub fn finish(self) -> Result<i64> {
         drop(self.goals);
         self.thread.join().ok().context("the producer panicked")?

@@ -58,6 +58,17 @@ impl Swapped {
         Ok(ended.output.tail(100))
     }
 
+    /// Waits until what all workers and operators read tells this of a version, as its own worker does already.
+    async fn is_shown(&self, worker: &Worker, version: u16, stage: &str) -> Result<()> {
+        let look = async || {
+            let shown = self.verb("swaps", &[]).await?;
+            let told = shown.lines().find(|line| line.contains(&format!("sma 1.0.{version} ")));
+            ensure!(told.is_some_and(|line| line.contains(stage)), "{shown}");
+            Ok(())
+        };
+        worker.until(&format!("sma 1.0.{version} {stage} in the books"), look).await
+    }
+
     /// What became of the newest candidate, when it has come to a stage.
     async fn came_to(&mut self, worker: &Worker, version: u16, stage: &str) -> Result<Value> {
         let name = format!("sma 1.0.{version}");
@@ -176,10 +187,10 @@ async fn operators_approve_take_back_and_pin() -> Result<()> {
     let (mut swapped, worker) = Swapped::start("by_hand", "plugin.swap.policy: manual\n").await?;
     swapped.put(2)?;
     swapped.came_to(&worker, 2, "waiting for approval").await?;
+    swapped.is_shown(&worker, 2, "waiting for approval").await?;
     swapped.verb("approve", &[]).await?;
     swapped.came_to(&worker, 2, "probation").await?;
-    let shown = swapped.verb("swaps", &[]).await?;
-    ensure!(shown.contains("probation") && shown.contains("sma 1.0.2"), "{shown}");
+    swapped.is_shown(&worker, 2, "probation").await?;
     swapped.stream.send(50)?;
     swapped.verb("rollback", &["--reason", "too new"]).await?;
     let life = swapped.came_to(&worker, 2, "rolled back").await?;
@@ -190,6 +201,7 @@ async fn operators_approve_take_back_and_pin() -> Result<()> {
     swapped.put(3)?;
     swapped.verb("pin", &["sma", "1.0.3"]).await?;
     swapped.came_to(&worker, 3, "waiting for approval").await?;
+    swapped.is_shown(&worker, 3, "waiting for approval").await?;
     swapped.verb("approve", &["--chain", "sma 1.0.3"]).await?;
     swapped.came_to(&worker, 3, "probation").await?;
     swapped.check(&worker, &[1, 2, 1, 3]).await?;
@@ -264,6 +276,10 @@ async fn files_that_are_no_usable_plugins_replace_nothing() -> Result<()> {
             Ok(())
         })
         .await?;
+    swapped.check(&worker, &[1, 2]).await?;
+    // And so does what starts again: from the worker's own copy.
+    worker.stop().await?;
+    let worker = swapped.plan.start()?;
     swapped.check(&worker, &[1, 2]).await?;
     worker.stop().await?;
     Ok(())

@@ -18,7 +18,7 @@ pub(super) fn run(directories: &[PathBuf], compiler: Compiler, out: &mut dyn Wri
     let heads = ["ID", "VERSION", "DIGEST", "STATE", "INTERFACE", "SIZE", "FILE"];
     let mut rows = vec![heads.map(str::to_owned)];
     for (position, plugin) in plugins.iter().enumerate() {
-        let later = plugins.get(position + 1).filter(|later| is_same_version(plugin, later));
+        let later = plugins.get(position + 1).filter(|later| plugin.is_version_of(later));
         rows.push(row(plugin, later.is_some()));
     }
     if plugins.is_empty() {
@@ -34,10 +34,6 @@ pub(super) fn run(directories: &[PathBuf], compiler: Compiler, out: &mut dyn Wri
 
 fn shown(directories: &[PathBuf]) -> Vec<String> {
     directories.iter().map(|directory| directory.display().to_string()).collect()
-}
-
-fn is_same_version(a: &Plugin, b: &Plugin) -> bool {
-    a.manifest().id == b.manifest().id && a.manifest().version == b.manifest().version
 }
 
 fn row(plugin: &Plugin, is_replaced: bool) -> [String; 7] {

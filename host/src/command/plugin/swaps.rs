@@ -81,7 +81,7 @@ impl Open {
     fn choose(&mut self, chosen: Option<&str>, stages: &[&str]) -> Result<Seen> {
         let seen = self.seen()?;
         let is_meant = |seen: &&Seen| match chosen {
-            Some(word) => seen.standing.plugins == word || hex(&seen.standing.generation.0).starts_with(word),
+            Some(word) => seen.standing.plugins == word || seen.standing.generation.digits().starts_with(word),
             None => stages.contains(&seen.standing.stage.as_str()),
         };
         let name = &self.named.pipeline.name;
@@ -110,13 +110,8 @@ pub(super) fn swaps(args: OfPipeline, out: &mut dyn Write) -> Result<()> {
         writeln!(out, "no chain was to take over in pipeline {}", open.named.pipeline.name)?;
     }
     for Seen { worker, at, standing } in &seen {
-        let generation = hex(&standing.generation.0);
-        let generation = generation.get(..12).unwrap_or(&generation);
-        writeln!(
-            out,
-            "{at}  {:<20}  {:<24}  generation {generation}  worker {worker}",
-            standing.stage, standing.plugins
-        )?;
+        let (stage, plugins, generation) = (&standing.stage, &standing.plugins, standing.generation);
+        writeln!(out, "{at}  {stage:<20}  {plugins:<24}  generation {generation}  worker {worker}")?;
         if !standing.detail.is_empty() {
             writeln!(out, "    {}", standing.detail)?;
         }
@@ -164,8 +159,4 @@ pub(super) fn pin(args: PinArgs, out: &mut dyn Write) -> Result<()> {
     open.named.wait(open.books.rule(&[ruling]))?;
     writeln!(out, "{alias} of pipeline {name} is pinned to {range}")?;
     Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
