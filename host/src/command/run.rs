@@ -24,7 +24,7 @@ pub fn run(args: WorkerArgs) -> Result<()> {
         Ok(pipelines)
     })?;
     app.watch(&settings)?;
-    signals.map(Signals::wait);
+    signals.into_iter().for_each(Signals::wait);
     app.drain()
 }
 

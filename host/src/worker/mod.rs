@@ -346,8 +346,7 @@ impl Worker {
     fn review_one(&self, name: &str) {
         let known = |entry: &Entry| {
             let runs = entry.running.as_ref()?;
-            let goal = runs.swaps.underway().unwrap_or(runs.line.generation);
-            Some((runs.config.clone(), runs.rulings.clone(), runs.line.clone(), goal))
+            Some((runs.config.clone(), runs.rulings.clone(), runs.line.clone(), runs.goal()))
         };
         let Some((config, rulings, speaks, goal)) = self.lock().get(name).and_then(known) else { return };
         // Without the lock: plugins are asked for their plans here.
@@ -360,10 +359,11 @@ impl Worker {
         let mut pipelines = self.lock();
         let Some(entry) = pipelines.get_mut(name) else { return };
         let Some(runs) = &mut entry.running else { return };
-        if line.generation == runs.line.generation || rulings.refusal(&line, &runs.line).is_some() {
+        if line.generation == runs.goal() || rulings.refusal(&line, &runs.line).is_some() {
             return;
         }
         let steps = match nature {
+            _ if line.generation == runs.line.generation => runs.swaps.withdraw(),
             Err(error) => {
                 let rulings = runs.rulings.refuse(subjects(&line, &runs.line), &error.to_string());
                 runs.tell(News::Ruled(rulings));
@@ -520,6 +520,12 @@ impl Worker {
 }
 
 impl Runs {
+    /// What speaks when all that is under way has come to its end.
+    fn goal(&self) -> Generation {
+        let former = self.former.as_ref().filter(|_| self.swaps.is_going_back());
+        self.swaps.underway().unwrap_or(former.unwrap_or(&self.line).generation)
+    }
+
     /// What speaks without a chain of this generation: what spoke before it, where it speaks already.
     fn before(&self, generation: Generation) -> &Line {
         self.former.as_ref().filter(|_| self.line.generation == generation).unwrap_or(&self.line)

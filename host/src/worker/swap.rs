@@ -144,7 +144,7 @@ impl Swaps {
         self.lives.iter()
     }
 
-    /// The generation that is on its way, or the last that was.
+    /// The generation that is to speak next, where one is.
     pub fn underway(&self) -> Option<Generation> {
         let candidate = self.next.as_ref().or(match &self.phase {
             Phase::Quiet | Phase::Probation { .. } | Phase::RollingBack { .. } => None,
@@ -153,7 +153,12 @@ impl Swaps {
         candidate.map(|candidate| candidate.line.generation)
     }
 
-    /// Whether a chain follows or changes over.
+    /// Whether what spoke before takes over again.
+    pub fn is_going_back(&self) -> bool {
+        matches!(self.phase, Phase::RollingBack { .. })
+    }
+
+    /// Whether no chain follows or changes over.
     pub fn is_quiet(&self) -> bool {
         matches!(self.phase, Phase::Quiet)
     }
@@ -180,6 +185,16 @@ impl Swaps {
         steps.push(Step::Tell(Order::Offer(Arc::clone(&candidate))));
         self.phase = Phase::Preparing { candidate, ready: BTreeMap::new(), approved, patience_ms: None };
         steps
+    }
+
+    /// What speaks is to go on: lets go a candidate that does not speak yet.
+    pub fn withdraw(&mut self) -> Vec<Step> {
+        self.next = None;
+        let Phase::Preparing { candidate, .. } = &self.phase else { return Vec::new() };
+        let candidate = Arc::clone(candidate);
+        self.phase = Phase::Quiet;
+        let why = "it is not wanted any more".to_owned();
+        vec![Step::Tell(Order::End(candidate.number)), self.came(&candidate, Stage::Parked, why)]
     }
 
     /// A candidate that cannot even be offered.

@@ -139,6 +139,21 @@ fn a_newer_candidate_takes_the_place_of_one_that_does_not_speak_and_ends_a_proba
 }
 
 #[test]
+fn a_candidate_that_is_not_wanted_any_more_is_let_go_until_it_speaks() {
+    let mut preparing = swaps(SwapPolicy::Manual);
+    preparing.offer(candidate(1), false);
+    assert_eq!(told(&preparing.withdraw()), ["end 1", "1 parked"]);
+    assert!(preparing.is_quiet() && preparing.withdraw().is_empty());
+    let mut speaking = in_probation(SwapPolicy::Auto);
+    assert!(speaking.withdraw().is_empty() && !speaking.is_quiet());
+    speaking.heard(0, 1, News::Broke(trap()), 0);
+    assert!(speaking.is_going_back() && speaking.offer(candidate(2), false).is_empty());
+    assert_eq!(speaking.underway(), Some(Generation([2; 32])));
+    speaking.withdraw();
+    assert_eq!(speaking.underway(), None, "what waits for its turn is let go as well");
+}
+
+#[test]
 fn a_task_that_cannot_have_a_candidate_refuses_it_for_all() {
     let mut swaps = swaps(SwapPolicy::Auto);
     swaps.offer(candidate(1), false);

@@ -152,8 +152,8 @@ fn send(producer: &Producer, topic: &str, partitions: i32, ticks: Ticks, goals: 
             producer.send(topic, &Record::new(&tick.json(&name)).key(&name).partition(partition))?;
             sent += 1;
         }
-        producer.flush()?;
     }
+    producer.flush()?;
     Ok(sent)
 }
 

@@ -62,8 +62,8 @@ impl Swapped {
     async fn is_shown(&self, worker: &Worker, version: u16, stage: &str) -> Result<()> {
         let look = async || {
             let shown = self.verb("swaps", &[]).await?;
-            let told = shown.lines().find(|line| line.contains(&format!("sma 1.0.{version} ")));
-            ensure!(told.is_some_and(|line| line.contains(stage)), "{shown}");
+            let tells = |line: &str| line.contains(&format!("sma 1.0.{version} ")) && line.contains(stage);
+            ensure!(shown.lines().any(tells), "{shown}");
             Ok(())
         };
         worker.until(&format!("sma 1.0.{version} {stage} in the books"), look).await
