@@ -232,6 +232,10 @@ impl Task {
         let (mut ready, mut more) = (self.machine.unread().next().is_none(), false);
         let lanes: Vec<Lane> = self.slots.keys().cloned().collect();
         for lane in lanes {
+            // The lanes come first that are first: what is done for one at a time is done sooner for each.
+            if self.spec.clock.elapsed() >= until {
+                return Ok(true);
+            }
             let progress = match self.lead(&lane, goal, until) {
                 Ok(progress) => progress,
                 Err(Fault::Follower(error)) => {
@@ -333,6 +337,11 @@ impl Task {
 
     /// Lets a chain follow, where the lane's state can be had now.
     fn join(&mut self, lane: &Lane, goal: Generation) -> Result<Progress, Fault> {
+        // One after the other: the records of a lane whose state is on its way wait for all of it.
+        let is_receiving = |slot: &mut Slot| slot.follower().is_some_and(|follower| follower.is_receiving());
+        if self.slots.values_mut().any(is_receiving) {
+            return Ok(Progress::Waits);
+        }
         let Some(encoder) = self.encoders.get(&(goal, Arc::clone(&lane.topic))) else { return Ok(Progress::Waits) };
         if !self.machine.lend(lane) {
             return Ok(Progress::Waits);
