@@ -35,8 +35,8 @@ pub struct Slot {
     pub generation: Generation,
     /// The chain that speaks is of no use any more, and another one is about to.
     pub is_broken: bool,
-    /// The chain that speaks has taken over and made no row yet.
-    pub is_new: bool,
+    /// When the chain that speaks has taken over, until it has made a row.
+    pub speaks_since: Option<Duration>,
     /// When it last processed a record while a chain follows.
     pub last_row: Option<Duration>,
     stage: Stage,
@@ -102,7 +102,7 @@ impl Slot {
             has_ended: false,
             generation,
             is_broken: false,
-            is_new: false,
+            speaks_since: None,
             last_row: None,
             stage: Stage::Waiting(None),
             candidates: of_speaker.collect(),

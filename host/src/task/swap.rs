@@ -91,8 +91,6 @@ pub(super) struct Swap {
     /// Topics whose table is being bound for the candidate.
     binding: Vec<Arc<str>>,
     told_at: Option<Duration>,
-    /// When the chains changed their parts.
-    turned_at: Duration,
     pause: Duration,
 }
 
@@ -172,7 +170,6 @@ impl Task {
             judge: Judge { fields, tolerance: self.spec.tolerance },
             binding: Vec::new(),
             told_at: None,
-            turned_at: Duration::ZERO,
             pause: Duration::ZERO,
         });
     }
@@ -183,7 +180,7 @@ impl Task {
         std::mem::swap(&mut self.spec.line, &mut swap.other);
         std::mem::swap(&mut self.nature, &mut swap.nature);
         swap.phase = Phase::Cut { back, told: false };
-        (swap.turned_at, swap.pause) = (self.spec.clock.elapsed(), Duration::ZERO);
+        swap.pause = Duration::ZERO;
         self.machine.speak_by(self.spec.line.generation, Some(swap.other.generation));
     }
 
@@ -319,20 +316,15 @@ impl Task {
 
     /// A lane that is read by the right chain: what followed it and broke is of no more use.
     fn keep_up(&mut self, lane: &Lane) -> Result<Progress, Fault> {
-        let may_come = self.may_come();
+        let now = self.spec.clock.elapsed();
         let Some(slot) = self.slots.get_mut(lane) else { return Ok(Progress::Ready) };
-        let progress = if slot.is_new && may_come { Progress::Waits } else { Progress::Ready };
+        let is_new = slot.speaks_since.is_some_and(|since| now.saturating_sub(since) < FIRST_ROW_MAX);
+        let progress = if is_new { Progress::Waits } else { Progress::Ready };
         if let Some(error) = slot.follower().and_then(|follower| follower.failure()) {
             tracing::warn!(pipeline = self.spec.pipeline, %lane, "what spoke before cannot take over again: {error}");
             self.part(lane).map_err(Fault::Speaker)?;
         }
         Ok(progress)
-    }
-
-    /// Whether a first row would still be one that was paused.
-    fn may_come(&self) -> bool {
-        let turned_at = self.swap.as_ref().map(|swap| swap.turned_at);
-        turned_at.is_some_and(|at| self.spec.clock.elapsed().saturating_sub(at) < FIRST_ROW_MAX)
     }
 
     /// Lets a chain follow, where the lane's state can be had now.
@@ -367,7 +359,7 @@ impl Task {
         slot.flip()?;
         let at = slot.last_checkpoint_at();
         let was_broken = std::mem::take(&mut slot.is_broken);
-        slot.is_new = true;
+        slot.speaks_since = Some(self.spec.clock.elapsed());
         self.machine.give_back(lane, at);
         let offset = self.machine.ledger.processed(lane).unwrap_or_default();
         let (pipeline, task, topic, partition) = (&self.spec.pipeline, self.spec.number, &*lane.topic, lane.partition);
@@ -381,10 +373,13 @@ impl Task {
 
     /// Notes the first row of a chain that has taken over: how long the lane made none.
     pub(super) fn note_first_row(&mut self, lane: &Lane) {
-        let (now, may_come) = (self.spec.clock.elapsed(), self.may_come());
+        let now = self.spec.clock.elapsed();
         let (Some(slot), Some(swap)) = (self.slots.get_mut(lane), &mut self.swap) else { return };
         let last = slot.last_row.replace(now);
-        let (true, Some(last)) = (std::mem::take(&mut slot.is_new) && may_come, last) else { return };
+        let (Some(since), Some(last)) = (slot.speaks_since.take(), last) else { return };
+        if now.saturating_sub(since) >= FIRST_ROW_MAX {
+            return;
+        }
         let paused = now.saturating_sub(last);
         swap.pause = swap.pause.max(paused);
         self.spec.metrics.swap_pause_seconds.observe(paused.as_secs_f64());
