@@ -244,7 +244,13 @@ impl Worker {
                 }
                 entry.edit = Some(error);
             }
-            _ => {
+            known => {
+                let told = known.and_then(|entry| entry.failure.as_ref()).map(Error::report);
+                if told != Some(error.report()) {
+                    for line in error.to_string().lines() {
+                        tracing::error!(pipeline = name, "pipeline refused: {line}");
+                    }
+                }
                 let entry = Entry { raw, failure: Some(error), edit: None, tasks: Vec::new(), running: None };
                 drop(pipelines.insert(name, entry));
             }

@@ -211,7 +211,11 @@ impl Connection {
 
     /// Ends the transaction that a failure has left open. False = the connection is of no further use.
     pub async fn recover(&self) -> bool {
-        !self.client.is_closed() && self.client.batch_execute("ROLLBACK").await.is_ok()
+        // A COPY whose very start failed is ended twice by the client library, so that the server answers once too often, and
+        // every later question gets the answer to the one before: a row comes back only where none is left over.
+        let answered = self.client.simple_query("ROLLBACK; SELECT 1").await;
+        let is_row = |message: &SimpleQueryMessage| matches!(message, SimpleQueryMessage::Row(_));
+        answered.is_ok_and(|messages| messages.iter().any(is_row)) && !self.client.is_closed()
     }
 
     /// Ends another process of the same role if it still is the one that was known. Rights: PostgreSQL lets a role
