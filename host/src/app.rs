@@ -108,8 +108,7 @@ impl App {
         for pipeline in pipelines {
             worker.start(pipeline);
         }
-        let refused = refused.into_iter().map(|file| Refused { name: file.name(), error: file.error(), raw: file.raw });
-        worker.refuse(refused.collect());
+        refuse(&worker, refused);
         // The channel only closes when the surface is gone.
         let _ = ready.send(true);
         tracing::info!(rest = %bound, "worker started");
@@ -156,6 +155,18 @@ impl App {
         tracing::info!("worker stopped");
         Ok(())
     }
+}
+
+/// Shows the pipelines of refused files: a log line for each mistake, and FAILED with all of them in status.
+fn refuse(worker: &Worker, refused: Vec<CheckedFile>) {
+    let refused = refused.into_iter().map(|file| {
+        let (name, error) = (file.name(), file.error());
+        for problem in file.report() {
+            tracing::error!(pipeline = name, file = %file.path.display(), "pipeline refused: {problem}");
+        }
+        Refused { name, error, raw: file.raw }
+    });
+    worker.refuse(refused.collect());
 }
 
 fn runtime() -> Result<Runtime> {

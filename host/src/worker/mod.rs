@@ -244,13 +244,7 @@ impl Worker {
                 }
                 entry.edit = Some(error);
             }
-            known => {
-                let told = known.and_then(|entry| entry.failure.as_ref()).map(Error::report);
-                if told != Some(error.report()) {
-                    for line in error.to_string().lines() {
-                        tracing::error!(pipeline = name, "pipeline refused: {line}");
-                    }
-                }
+            _ => {
                 let entry = Entry { raw, failure: Some(error), edit: None, tasks: Vec::new(), running: None };
                 drop(pipelines.insert(name, entry));
             }
