@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::checkpoint::Of;
 use super::committer::Request;
 use super::comparison::Comparison;
 use super::follower::{Fault, Follower, Judge};
@@ -214,9 +215,13 @@ impl Task {
         if slot.follower().is_none() {
             return Ok(());
         }
+        let is_saved = slot.taken_of() == Some(Of::Follower);
         let parted = slot.part();
         self.machine.give_back(lane, None);
-        self.keep(keeper::Request::Forget(lane.clone()));
+        // A checkpoint of the chain that speaks goes on.
+        if is_saved {
+            self.keep(keeper::Request::Forget(lane.clone()));
+        }
         parted.or_else(|error| self.broke_in_checkpoint(lane, error))
     }
 
@@ -353,7 +358,8 @@ impl Task {
     /// Lets the follower of a lane speak where it is due to, able to, and no segment is open. Returns whether it does.
     pub(super) fn flip(&mut self, lane: &Lane) -> Result<bool> {
         let Some(slot) = self.slots.get_mut(lane) else { return Ok(false) };
-        if self.machine.ledger.is_open(lane) {
+        // What is being saved is that of the chain that speaks, and is handed out by it to the end.
+        if self.machine.ledger.is_open(lane) || slot.taken_of().is_some() {
             return Ok(false);
         }
         slot.flip()?;
