@@ -140,10 +140,9 @@ impl Catalog {
         self.held().refused.clone()
     }
 
-    /// The newest plugin of that id within a version range, None = any version, of those that `admits` admits:
-    /// in the directories, or kept. Errors:
-    /// [`Kind::Config`] for a range that cannot be read, [`Kind::PluginInvalid`] where a file of that name was refused,
-    /// [`Kind::PluginMissing`] with what was found instead.
+    /// The newest plugin of that id within a version range, None = any version, of those that `admits` admits: in the
+    /// directories, or kept. Errors: [`Kind::Config`] for a range that cannot be read, [`Kind::PluginInvalid`] where a
+    /// file of that name was refused, [`Kind::PluginMissing`] with what was found instead.
     pub fn find(&self, id: &str, range: Option<&str>, admits: &dyn Fn(&Plugin) -> bool) -> Result<Arc<Plugin>> {
         let held = self.held();
         let text = range.unwrap_or("latest");

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use super::super::copies::Copies;
 use super::super::fixture::{Scratch, Spec, compiler, description};
 use super::*;
 
@@ -233,8 +234,10 @@ fn a_kept_copy_outlives_its_file_until_it_is_forgotten() {
     assert!(!left.exists() && copies.join("notes.txt").exists());
     assert_eq!(find(&later, Some("1.0.0")).unwrap_err().kind(), Kind::PluginMissing);
     assert_eq!(find(&later, None).unwrap().digest(), new.digest());
-    // One that is damaged is not used, and what lies in the directory is.
+    // One that is damaged is told and not used, and what lies in the directory is.
     fs::write(&copy, component("avg", "3.0.0", 0)).unwrap();
+    let error = Copies::new(copies.clone()).read(new.digest()).unwrap_err().to_string();
+    assert!(error.contains("is damaged: its content is "), "{error}");
     place(scratch.path(), "a.wasm", "avg", "1.0.0");
     let later = scan(&[scratch.path()]).keeping(copies.clone());
     assert_eq!(find(&later, None).unwrap().manifest().version.as_str(), "1.0.0");

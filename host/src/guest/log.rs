@@ -45,6 +45,7 @@ impl GuestLog {
     /// A call begins: what an earlier one said is not about it.
     pub(super) fn begin_call(&mut self) {
         self.last_error = None;
+        self.turn();
     }
 
     /// The last error line of the running call: the panic's text where it trapped.
@@ -63,16 +64,25 @@ impl GuestLog {
         }
     }
 
-    /// Whether this second has room for one more line; tells first how many the last one withheld.
-    fn admit(&mut self) -> bool {
+    /// Where another second has begun, counts anew.
+    fn turn(&mut self) {
         let ticks_per_second = 1_000 / limits::GUEST_TICK.as_millis().max(1) as u64;
         let second = self.ticks.load(Ordering::Relaxed) / ticks_per_second.max(1);
         if second != self.second {
-            if self.withheld > 0 {
-                tracing::warn!(target: "guest", plugin = %self.name, alias = self.name.alias(), lines = self.withheld, "log lines withheld: more than {} in a second (plugin.limits.log.lines)", self.lines_max);
-            }
+            self.tell_withheld();
             (self.second, self.lines, self.withheld) = (second, 0, 0);
         }
+    }
+
+    fn tell_withheld(&self) {
+        if self.withheld > 0 {
+            tracing::warn!(target: "guest", plugin = %self.name, alias = self.name.alias(), lines = self.withheld, "log lines withheld: more than {} in a second (plugin.limits.log.lines)", self.lines_max);
+        }
+    }
+
+    /// Whether this second has room for one more line.
+    fn admit(&mut self) -> bool {
+        self.turn();
         let admitted = self.lines < self.lines_max;
         if admitted {
             self.lines += 1;
@@ -90,6 +100,13 @@ impl GuestLog {
             Level::Warn => tracing::warn!(target: "guest", %plugin, alias, "{line}"),
             Level::Error => tracing::error!(target: "guest", %plugin, alias, "{line}"),
         }
+    }
+}
+
+/// What the last second withheld is told as well.
+impl Drop for GuestLog {
+    fn drop(&mut self) {
+        self.tell_withheld();
     }
 }
 

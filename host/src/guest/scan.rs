@@ -56,7 +56,7 @@ impl Change {
             tracing::warn!(file = %file.display(), hint = error.hint(), "plugin refused: {error}");
         }
         for file in &self.gone {
-            tracing::info!(file = %file.display(), "plugin file gone: what runs goes on, nothing new starts from it");
+            tracing::info!(file = %file.display(), "plugin file gone: what runs goes on");
         }
     }
 }

@@ -289,7 +289,7 @@ impl Task {
             busy_at_write: 0.0,
         };
         for topic in &task.topics {
-            task.prepare(Arc::clone(topic), None);
+            task.prepare(task.spec.line.generation, Arc::clone(topic), None);
         }
         Ok(task)
     }
@@ -408,8 +408,9 @@ impl Task {
         }
     }
 
-    fn prepare(&self, topic: Arc<str>, sample: Option<Vec<Field>>) {
-        let (generation, outputs) = (self.spec.line.generation, self.nature.outputs.clone());
+    /// Asks for the binding of a topic's table for one of the chains at hand.
+    fn prepare(&self, generation: Generation, topic: Arc<str>, sample: Option<Vec<Field>>) {
+        let outputs = self.nature(generation).outputs.clone();
         self.send(Request::Prepare { generation, topic, outputs, sample });
     }
 
@@ -438,6 +439,12 @@ impl Task {
     fn line(&self, generation: Generation) -> &Line {
         let other = self.swap.as_ref().map(Swap::other).filter(|other| other.generation == generation);
         other.unwrap_or(&self.spec.line)
+    }
+
+    /// What that chain is like.
+    fn nature(&self, generation: Generation) -> &Nature {
+        let other = self.swap.as_ref().filter(|swap| swap.other().generation == generation);
+        other.map_or(&self.nature, Swap::nature)
     }
 
     /// Serves the consumer where it has woken us or has not been served for long.
@@ -540,7 +547,8 @@ impl Task {
                 continue;
             }
             if self.sampled.insert(Arc::clone(topic)) {
-                self.prepare(Arc::clone(topic), Some(self.spec.line.converters.value.sample(&run)));
+                let sample = self.spec.line.converters.value.sample(&run);
+                self.prepare(self.spec.line.generation, Arc::clone(topic), Some(sample));
             }
             self.pending.push_front(run);
             break;

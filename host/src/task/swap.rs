@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::checkpoint::Of;
-use super::committer::Request;
 use super::comparison::Comparison;
 use super::follower::{Fault, Follower, Judge};
 use super::line::{Line, Nature};
@@ -116,6 +115,11 @@ impl Swap {
     /// The chain that does not speak.
     pub(super) fn other(&self) -> &Line {
         &self.other
+    }
+
+    /// What that chain is like.
+    pub(super) fn nature(&self) -> &Nature {
+        &self.nature
     }
 
     /// Which chain the lanes are to be read by.
@@ -265,17 +269,9 @@ impl Task {
         let lacks = |topic: &&Arc<str>| !self.encoders.contains_key(&(goal, Arc::clone(topic)));
         let lacking = self.topics.iter().filter(lacks).filter(|topic| is_there(topic) && !swap.binding.contains(topic));
         let lacking: Vec<Arc<str>> = lacking.cloned().collect();
-        if lacking.is_empty() {
-            return;
-        }
-        let nature = if swap.phase == Phase::Preparing { &swap.nature } else { &self.nature };
-        let outputs = nature.outputs.clone();
-        for topic in lacking {
-            let outputs = outputs.clone();
-            self.send(Request::Prepare { generation: goal, topic: Arc::clone(&topic), outputs, sample: None });
-            if let Some(swap) = &mut self.swap {
-                swap.binding.push(topic);
-            }
+        lacking.iter().for_each(|topic| self.prepare(goal, Arc::clone(topic), None));
+        if let Some(swap) = &mut self.swap {
+            swap.binding.extend(lacking);
         }
     }
 
@@ -323,7 +319,7 @@ impl Task {
     fn keep_up(&mut self, lane: &Lane) -> Result<Progress, Fault> {
         let now = self.spec.clock.elapsed();
         let Some(slot) = self.slots.get_mut(lane) else { return Ok(Progress::Ready) };
-        let is_new = slot.speaks_since.is_some_and(|since| now.saturating_sub(since) < FIRST_ROW_MAX);
+        let is_new = slot.speaks_since.is_some_and(|since| awaits_first_row(since, now));
         let progress = if is_new { Progress::Waits } else { Progress::Ready };
         if let Some(error) = slot.follower().and_then(|follower| follower.failure()) {
             tracing::warn!(pipeline = self.spec.pipeline, %lane, "what spoke before cannot take over again: {error}");
@@ -355,7 +351,8 @@ impl Task {
         Ok(Progress::More)
     }
 
-    /// Lets the follower of a lane speak where it is due to, able to, and no segment is open. Returns whether it does.
+    /// Lets the follower of a lane speak where it is due to, able to, no segment is open and nothing is being saved.
+    /// Returns whether it does.
     pub(super) fn flip(&mut self, lane: &Lane) -> Result<bool> {
         let Some(slot) = self.slots.get_mut(lane) else { return Ok(false) };
         // What is being saved is that of the chain that speaks, and is handed out by it to the end.
@@ -383,7 +380,7 @@ impl Task {
         let (Some(slot), Some(swap)) = (self.slots.get_mut(lane), &mut self.swap) else { return };
         let last = slot.last_row.replace(now);
         let (Some(since), Some(last)) = (slot.speaks_since.take(), last) else { return };
-        if now.saturating_sub(since) >= FIRST_ROW_MAX {
+        if !awaits_first_row(since, now) {
             return;
         }
         let paused = now.saturating_sub(last);
@@ -394,7 +391,7 @@ impl Task {
         tracing::info!(pipeline, task, topic, partition, pause_ms, "another chain has its first row");
     }
 
-    /// The same before a run is processed: under load that is the moment when no segment is open.
+    /// [`Task::flip`] before a run is processed: under load that is the moment when no segment is open.
     pub(super) fn flip_at_edge(&mut self, lane: &Lane) -> Result<()> {
         let Some(swap) = self.swap.as_ref().filter(|swap| swap.phase != Phase::Preparing) else { return Ok(()) };
         let (goal, saves) = (swap.goal(&self.spec.line), self.keeping.is_some());
@@ -516,4 +513,9 @@ impl Task {
     fn tell(&self, number: u64, news: News) {
         (self.spec.tell)(Told { task: self.spec.number, number, news });
     }
+}
+
+/// Whether the first row of a chain that speaks since then still tells of a pause.
+fn awaits_first_row(since: Duration, now: Duration) -> bool {
+    now.saturating_sub(since) < FIRST_ROW_MAX
 }

@@ -11,7 +11,7 @@ use super::Notice;
 use crate::limits::SWAP_NEWS_MAX;
 use crate::sink::Gazette;
 use crate::state::{Ruling, Standing};
-use crate::task::patience::{Patience, Waiting};
+use crate::task::patience::{Patience, Waiting, answered};
 
 /// How often it is looked at.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -51,7 +51,7 @@ async fn serve(pipeline: String, mut gazette: Box<dyn Gazette>, notices: Sender<
             }
             _ = look.tick() => {}
         }
-        let Ok(Ok(rulings)) = tokio::time::timeout(ANSWER_MAX, gazette.rulings()).await else { continue };
+        let Ok(rulings) = answered(ANSWER_MAX, gazette.rulings()).await else { continue };
         if rulings != known {
             known.clone_from(&rulings);
             // Where nobody listens any more the worker is at its end.

@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::sink::Gazette;
 use crate::state::{Generation, Ruling, Standing};
 use crate::task::line::Line;
+use crate::task::patience::answered;
 use crate::task::status::{SharedStatus, State, TaskStatus};
 use crate::task::swap::{Candidate, Tell, Told};
 use crate::task::{self, Running, Spec};
@@ -198,8 +199,8 @@ impl Worker {
             return none;
         }
         let Ok(Some(mut gazette)) = self.builder.gazette(config) else { return none };
-        let asked = self.runtime.block_on(async { tokio::time::timeout(RULINGS_MAX, gazette.rulings()).await });
-        let Ok(Ok(rulings)) = asked else {
+        let asked = self.runtime.block_on(answered(RULINGS_MAX, gazette.rulings()));
+        let Ok(rulings) = asked else {
             let pipeline = &config.name;
             tracing::warn!(pipeline, "which versions were refused cannot be read yet: the newest one speaks meanwhile");
             return none;
@@ -445,11 +446,11 @@ impl Worker {
         }
     }
 
-    /// Returns whether a candidate has come to its end: it speaks alone, or does not.
+    /// Returns whether what spoke beside another is settled: one of them speaks alone.
     fn perform(&self, name: &str, entry: &mut Entry, steps: Vec<Step>) -> bool {
         let Some(runs) = &mut entry.running else { return false };
-        let is_end = |step: &Step| matches!(step, Step::Came(life, _) if life.stage.is_end());
-        let has_settled = steps.iter().any(is_end);
+        let settles = |step: &Step| matches!(step, Step::Came(life, _) if matches!(life.stage, Stage::Active | Stage::RolledBack));
+        let has_settled = steps.iter().any(settles);
         for step in steps {
             match step {
                 Step::Tell(order) => {

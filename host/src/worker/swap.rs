@@ -43,11 +43,6 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// Whether it stays there until an operator decides otherwise.
-    pub fn is_end(self) -> bool {
-        matches!(self, Stage::Active | Stage::Parked | Stage::Refused | Stage::RolledBack)
-    }
-
     /// Its word in status, log and tables.
     pub fn name(self) -> &'static str {
         match self {
