@@ -138,7 +138,8 @@ pub async fn swap(asked: Asked) -> Result<Value> {
     let warm = (asked.keys * WINDOW as u64) as i64 * 3 / 2;
     pace.until(&stage, warm).await?;
     pace.take_gap();
-    let calm = pace.passed + asked.full_windows;
+    // At least as long as the swaps take.
+    let calm = pace.passed + i64::from(asked.swaps) * asked.full_windows;
     pace.until(&stage, calm).await?;
     let gap_without = pace.take_gap();
     let begun = Instant::now();
@@ -169,7 +170,8 @@ pub async fn swap(asked: Asked) -> Result<Value> {
     Ok(json!({
         "swaps": asked.swaps, "rate": asked.rate, "keys": asked.keys, "rows": tally.right,
         "lost": tally.lost, "doubled": tally.doubled, "wrong": tally.wrong,
-        "pause_ms_p50": pauses.get(pauses.len() / 2), "pause_ms_max": pauses.last(),
+        "pause_ms_p50": pauses.get(pauses.len() / 2), "pause_ms_p95": pauses.get(pauses.len() * 95 / 100),
+        "pause_ms_max": pauses.last(),
         "gap_ms_max": gap.as_millis() as u64, "gap_ms_max_without_swaps": gap_without.as_millis() as u64,
     }))
 }
