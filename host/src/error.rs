@@ -46,6 +46,8 @@ pub enum Kind {
     BrokerDenied,
     /// The topic does not exist.
     TopicMissing,
+    /// Another member of the consumer group has the task's name (`group.instance.id`).
+    NameTaken,
     /// The topic was deleted, and another made under its name.
     TopicRecreated,
     /// Compaction may take records away that state is rebuilt from.
@@ -111,6 +113,7 @@ impl Kind {
         match self {
             Kind::BrokerUnreachable
             | Kind::TopicMissing
+            | Kind::NameTaken
             | Kind::DatabaseUnreachable
             | Kind::DatabaseBusy
             | Kind::StorageFailed
@@ -172,6 +175,9 @@ impl Kind {
             Kind::BrokerUnreachable => "Check `bootstrap.servers` and that the broker runs; weir keeps trying.",
             Kind::BrokerDenied => "Check the credentials and the rights of the Kafka user.",
             Kind::TopicMissing => "Create the topic or correct `topics`; weir keeps looking.",
+            Kind::NameTaken => {
+                "A worker that was killed is forgotten when its session ends; of two that run, give each a --state of its own."
+            }
             Kind::TopicRecreated => {
                 "Offsets of the deleted topic mean nothing in the new one: give the pipeline another name, and it begins anew."
             }

@@ -141,6 +141,7 @@ pub struct Consumer {
     client: ClientHandle,
     config: Arc<ClientConfig>,
     lanes: Vec<Held>,
+    loss: Option<Error>,
 }
 
 /// A lane that the client fetches for us.
@@ -223,7 +224,7 @@ impl Consumer {
         client.subscribe(&topics).map_err(|e| failure("subscribe", e))?;
         let (brokers, topics) = (settings.bootstrap_servers.clone(), settings.topics.clone());
         let (client, config) = (ClientHandle(client), Arc::new(config));
-        Ok(Consumer { brokers, topics, was_up: false, queue, client, config, lanes: Vec::new() })
+        Ok(Consumer { brokers, topics, was_up: false, queue, client, config, lanes: Vec::new(), loss: None })
     }
 
     /// Serves the client: returns what the group decided since the last call, and what went wrong.
@@ -236,6 +237,7 @@ impl Consumer {
                 Ok(message) => stray.push(Lane::new(message.topic(), message.partition())),
                 // One connection, which the client opens again by itself; until any was there it is all that is told.
                 Err(error) if self.was_up && is_passing(&error) => tracing::debug!(%error, "kafka client"),
+                Err(error @ KafkaError::MessageConsumptionFatal(_)) => self.lose(&error),
                 Err(error) => {
                     let told = self.told(&error);
                     self.was_up |= told.kind() != Kind::BrokerUnreachable;
@@ -259,6 +261,28 @@ impl Consumer {
         (events, errors)
     }
 
+    /// The client has given its place in the group up, and is of no more use.
+    fn lose(&mut self, error: &KafkaError) {
+        self.client.0.client().context().closing.store(true, Ordering::Release);
+        self.loss = Some(self.told(error));
+    }
+
+    /// Why the client has given its place in the group up for good, where it has: nothing is read from it any more, and
+    /// another consumer must join.
+    pub fn loss(&self) -> Option<&Error> {
+        self.loss.as_ref()
+    }
+
+    /// Lets a consumer go that has lost its place: on a thread of its own, as its client may wait for the broker.
+    pub fn leave(self) -> Result<()> {
+        let leaving = move || {
+            give_everything_back(&self.client.0, self.is_cooperative());
+            drop(self);
+        };
+        let thread = std::thread::Builder::new().name("leave".to_owned()).spawn(leaving);
+        thread.map(drop).map_err(|e| Error::caused(Kind::Internal, "start a thread", e))
+    }
+
     /// An error of the client as a whole, which the library tells without the names.
     fn told(&self, error: &KafkaError) -> Error {
         let topics = self.topics.join(", ");
@@ -273,6 +297,11 @@ impl Consumer {
             }
             (Kind::TopicMissing, 1) => format!("topic {topics} does not exist"),
             (Kind::TopicMissing, _) => format!("one of the topics {topics} does not exist"),
+            (Kind::NameTaken, _) => {
+                let [group, name] =
+                    ["group.id", "group.instance.id"].map(|key| self.config.get(key).unwrap_or_default());
+                format!("another member of group {group} is named {name} as well")
+            }
             _ => format!("read {topics} from {}: {error}", self.brokers),
         };
         Error::new(kind, sentence)
@@ -350,7 +379,11 @@ impl Consumer {
             return self.pause(lanes);
         }
         let stopped: Vec<Held> = self.lanes.extract_if(.., |held| lanes.contains(&held.lane)).collect();
-        self.unassign(&stopped).map_err(|e| failure("stop reading", e))
+        match self.unassign(&stopped) {
+            // A client that has lost its place takes no orders.
+            Err(_) if self.loss.is_some() => Ok(()),
+            answer => answer.map_err(|e| failure("stop reading", e)),
+        }
     }
 
     fn unassign(&self, removed: &[Held]) -> KafkaResult<()> {

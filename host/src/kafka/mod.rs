@@ -38,6 +38,7 @@ pub(crate) fn kind_of(code: Code) -> Kind {
         | Code::SaslAuthenticationFailed
         | Code::Authentication => Kind::BrokerDenied,
         Code::OffsetOutOfRange | Code::AutoOffsetReset => Kind::OffsetOutOfRange,
+        Code::FencedInstanceId | Code::UnreleasedInstanceId => Kind::NameTaken,
         Code::InvalidArgument => Kind::Config,
         _ => Kind::BrokerUnreachable,
     }

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::checkpoint::{Course, Interval, Of};
+use super::fences::Fences;
 use super::ledger::Ledger;
 use super::silence::Silence;
 use super::writer::{Fate, Report};
 use crate::error::{Error, Kind};
-use crate::limits::{FENCE_DELAY_MIN, FENCES_FORGOTTEN, FENCES_MAX, RETRY_DELAY_MAX};
+use crate::limits::FENCES_MAX;
 use crate::record::{Claim, Flush, Lane};
 use crate::sink::{ClaimRequest, Claimed, History};
 use crate::state::{Generation, Manifest};
@@ -169,14 +170,6 @@ enum LaneState {
     },
 }
 
-/// How often a lane was taken from us lately. What is committed between two fences says nothing: two workers that
-/// take a lane from each other both commit.
-#[derive(Debug, Clone, Copy, Default)]
-struct Fences {
-    count: u32,
-    last_ms: u64,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Running,
@@ -241,6 +234,11 @@ impl Machine {
     /// Whether a lane is being read: records of any other lane are not ours.
     pub fn is_reading(&self, lane: &Lane) -> bool {
         matches!(self.lanes.get(lane), Some(LaneState::Reading))
+    }
+
+    /// The lanes that are ours.
+    pub fn lanes(&self) -> Vec<Lane> {
+        self.lanes.keys().cloned().collect()
     }
 
     /// The lanes that are ours and not read yet, with what they are doing.
@@ -544,11 +542,9 @@ impl Machine {
                     self.ledger.committed(&lane, claim.epoch, segment.to, segment.idles);
                 }
                 Fate::Fenced { owner } if ours => {
-                    let fences = self.fenced(&lane, now_ms);
-                    if fences > FENCES_MAX {
+                    let Some(wait) = self.fences.entry(lane.clone()).or_default().another(now_ms) else {
                         return self.fail(taken(&lane, &owner));
-                    }
-                    let wait = FENCE_DELAY_MIN.saturating_mul(1 << (fences - 1)).min(RETRY_DELAY_MAX);
+                    };
                     self.give_up(&lane, now_ms + wait.as_millis() as u64);
                     stopped.push(lane);
                 }
@@ -577,16 +573,6 @@ impl Machine {
         let mut actions = vec![Action::Stop { lanes: vec![lane], revoked: false }];
         actions.extend(self.backed_off(now_ms));
         actions
-    }
-
-    /// Counts a fence; the count begins anew when the last one is long ago.
-    fn fenced(&mut self, lane: &Lane, now_ms: u64) -> u32 {
-        let fences = self.fences.entry(lane.clone()).or_default();
-        if now_ms.saturating_sub(fences.last_ms) >= FENCES_FORGOTTEN.as_millis() as u64 {
-            fences.count = 0;
-        }
-        *fences = Fences { count: fences.count + 1, last_ms: now_ms };
-        fences.count
     }
 
     /// Drops our hold on a lane that the group still gives us; it is claimed again at `until_ms`.

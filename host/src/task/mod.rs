@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod committer;
 mod compaction;
 pub mod comparison;
+mod fences;
 pub mod follower;
 mod gaps;
 mod idle;
@@ -21,6 +22,7 @@ pub mod line;
 pub mod machine;
 mod mailbox;
 pub mod member;
+mod membership;
 pub mod patience;
 pub mod planted;
 pub mod replay;
@@ -52,6 +54,7 @@ use self::lane::{Encoders, ProcessError};
 use self::line::{Line, Nature};
 use self::machine::{Action, Event, Machine};
 use self::mailbox::Message;
+use self::membership::Membership;
 use self::slot::Slot;
 use self::status::{Party, SharedStatus, State};
 use self::suspect::Suspects;
@@ -174,6 +177,7 @@ struct Task {
     spec: SpecParts,
     machine: Machine,
     consumer: Consumer,
+    membership: Membership,
     requests: async_mpsc::Sender<Request>,
     abandon: watch::Sender<bool>,
     /// To whoever keeps checkpoints.
@@ -236,7 +240,8 @@ impl Task {
         let keeper = spec.keeper.filter(|_| stateful && spec.machine.checkpoints.is_some());
         let checkpoints = spec.machine.checkpoints.filter(|_| keeper.is_some());
         let machine = Machine::new(machine::Settings { stateful, checkpoints, ..spec.machine });
-        let consumer = Consumer::new(&spec.consumer, &waker)?;
+        let mut membership = Membership::new(spec.consumer, waker);
+        let consumer = membership.join()?;
         tracing::info!(pipeline = spec.pipeline, task = spec.number, ?topics, "polling");
         let parts = SpecParts {
             pipeline: spec.pipeline,
@@ -265,6 +270,7 @@ impl Task {
             spec: parts,
             machine,
             consumer,
+            membership,
             requests,
             abandon,
             keeping,
@@ -460,12 +466,17 @@ impl Task {
             self.spec.waiting_for(Party::Kafka)(None);
         }
         for event in events {
-            self.on(match event {
-                GroupEvent::Assigned(lanes) => Event::Assigned(lanes),
+            let event = match event {
+                GroupEvent::Assigned(lanes) => {
+                    self.membership.joined();
+                    Event::Assigned(lanes)
+                }
                 GroupEvent::Revoked(lanes) => Event::Revoked(lanes),
-            })?;
+            };
+            self.on(event)?;
         }
-        self.read_errors(errors)
+        self.read_errors(errors)?;
+        self.keep_membership()
     }
 
     fn read_errors(&mut self, errors: Vec<ReadError>) -> Result<()> {

@@ -269,7 +269,9 @@ impl Task {
         let lacks = |topic: &&Arc<str>| !self.encoders.contains_key(&(goal, Arc::clone(topic)));
         let lacking = self.topics.iter().filter(lacks).filter(|topic| is_there(topic) && !swap.binding.contains(topic));
         let lacking: Vec<Arc<str>> = lacking.cloned().collect();
-        lacking.iter().for_each(|topic| self.prepare(goal, Arc::clone(topic), None));
+        for topic in &lacking {
+            self.prepare(goal, Arc::clone(topic), None);
+        }
         if let Some(swap) = &mut self.swap {
             swap.binding.extend(lacking);
         }

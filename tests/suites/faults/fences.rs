@@ -167,3 +167,51 @@ async fn of_two_groups_on_one_pipeline_one_gives_up_and_names_the_other() -> Res
     assert!((3..=CLAIMS_MAX).contains(&claims), "{claims} claims of one lane");
     stream.check(0).await
 }
+
+#[tokio::test]
+async fn a_worker_that_was_killed_is_back_although_its_session_goes_on() -> Result<()> {
+    for protocol in ["", "consumer.override.group.protocol: consumer\n"] {
+        let mut stream = Stream::start("revenant", 2).await?;
+        let plan = stream.plan(&stream.db.url(), protocol)?;
+        let worker = plan.start()?;
+        stream.send(20)?;
+        stream.arrived(&worker).await?;
+        worker.kill().await?;
+        let worker = plan.start()?;
+        stream.send(20)?;
+        stream.arrived(&worker).await.with_context(|| format!("under `{protocol}`"))?;
+        stream.check(0).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_two_workers_of_one_name_one_gives_up_and_names_it() -> Result<()> {
+    let mut stream = Stream::start("twins", 2).await?;
+    let url = stream.db.url();
+    let plans = [stream.plan(&url, SHORT_SESSION)?, stream.plan(&url, SHORT_SESSION)?];
+    let first = plans[0].start()?;
+    stream.send(20)?;
+    stream.arrived(&first).await?;
+    fs::create_dir_all(plans[1].folder().join("state"))?;
+    fs::write(plans[1].folder().join("state").join("worker-id"), id(&plans[0])?)?;
+    let workers = [first, plans[1].start()?];
+    let (name, mut said) = (stream.name.clone(), [false, false]);
+    let look = async || {
+        let mut failed = None;
+        for (at, worker) in workers.iter().enumerate() {
+            let (state, waiting, trace) = task(worker, &name).await?;
+            said[at] |= waiting.contains("is named");
+            failed = failed.or((state == "FAILED").then_some((at, trace)));
+        }
+        failed.context("both still run")
+    };
+    let (loser, trace) = eventually("the end of the rivalry", ARRIVAL, look).await?;
+    let member = format!("another member of group connect-{name} is named {}-{name}-0 as well", id(&plans[0])?);
+    assert!(trace.contains(&member) && trace.contains("took its place more than 5 times"), "{trace}");
+    assert!(trace.contains("give each a --state of its own"), "{trace}");
+    assert!(said[loser], "the displaced one says so before");
+    stream.send(20)?;
+    stream.arrived(&workers[1 - loser]).await?;
+    stream.check(0).await
+}
