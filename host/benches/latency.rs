@@ -15,7 +15,7 @@ use weir_tests::db::Db;
 use weir_tests::kafka::Kafka;
 use weir_tests::worker::{Plan, Worker};
 
-use self::measure::{Arguments, median, quantile};
+use self::measure::{Arguments, Processors, median, quantile};
 use self::stream::{COLUMNS, PARTITIONS};
 
 /// Sent in bundles of one millisecond.
@@ -111,7 +111,9 @@ async fn main() -> Result<()> {
     eprintln!("warming the broker for {WARM_UP_S} s");
     let before = load(WARM_UP_S * PER_S).await?;
     eprintln!("{PER_S} records/s for {} s", arguments.records / PER_S);
+    let processors = Processors::now()?;
     let page = load(arguments.records).await?;
+    let stolen = processors.stolen_since()?;
     let latency = |q| histogram_ms(&before, &page, "weir_latency_seconds", q);
     let (p50, p99) = (latency(0.5)?, latency(0.99)?);
     worker.stop().await?;
@@ -123,6 +125,7 @@ async fn main() -> Result<()> {
     println!("  produce to commit  {p50:>7.1} ms   {p99:>7.1} ms");
     println!("  bare commit        {bare_p50:>7.2} ms   {bare_p99:>7.2} ms   (one row, same server)");
     println!("  multiple           {:>7.1}      {:>7.1}", p50 / bare_p50, p99 / bare_p99);
+    println!("  stolen meanwhile   {:>7.1} %    of the processors' time, by the hypervisor", stolen * 1e2);
     println!("exec to first poll   {start:>7.0} ms   (median of {}, warm code cache)", starts.len());
     println!("idle memory          {idle_mb:>7.1} MB   (one pipeline, {PARTITIONS} lanes claimed, after {IDLE:?})");
     println!(
@@ -135,6 +138,7 @@ async fn main() -> Result<()> {
             "p99_ms": (p99 * 10.0).round() / 10.0,
             "bare_commit_p50_ms": (bare_p50 * 100.0).round() / 100.0,
             "multiple_p50": (p50 / bare_p50 * 10.0).round() / 10.0,
+            "stolen": (stolen * 1e3).round() / 1e3,
             "start_ms": start.round(),
             "idle_rss_mb": (idle_mb * 10.0).round() / 10.0,
         })

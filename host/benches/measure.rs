@@ -62,6 +62,31 @@ pub fn quantile(rising: &[f64], q: f64) -> f64 {
     rising.get(at).copied().unwrap_or(f64::NAN)
 }
 
+/// What the machine's processors have done since it started, in clock ticks.
+pub struct Processors {
+    stolen: u64,
+    all: u64,
+}
+
+impl Processors {
+    /// As of now, from the first line of `/proc/stat`.
+    pub fn now() -> Result<Processors> {
+        let stat = fs::read_to_string("/proc/stat")?;
+        let line = stat.lines().next().context("an empty /proc/stat")?;
+        // User, nice, system, idle, iowait, irq, softirq, steal; what follows is counted in the first two.
+        let ticks: Vec<u64> = line.split_whitespace().skip(1).take(8).map(str::parse).collect::<Result<_, _>>()?;
+        let &[.., stolen] = ticks.as_slice() else { bail!("no times in {line}") };
+        Ok(Processors { stolen, all: ticks.iter().sum() })
+    }
+
+    /// The share of the time since then that the hypervisor gave to other machines, from 0 to 1: figures taken while
+    /// it is high tell little of what was measured.
+    pub fn stolen_since(&self) -> Result<f64> {
+        let now = Processors::now()?;
+        Ok((now.stolen - self.stolen) as f64 / (now.all - self.all).max(1) as f64)
+    }
+}
+
 /// CPU time of this thread so far, in nanoseconds.
 pub fn thread_cpu_ns() -> u64 {
     cpu_time::ThreadTime::now().as_duration().as_nanos() as u64

@@ -5,7 +5,7 @@
 kafka_java() {
   # Small and quick to start; a bench asks for one that is as fast as it gets.
   # shellcheck disable=SC2086
-  child KILL java ${WEIR_BROKER_JAVA:--Xms64m -Xmx256m -XX:TieredStopAtLevel=1} -XX:+UseSerialGC -XX:-UsePerfData \
+  child KILL java ${WEIR_BROKER_JAVA:--Xms64m -Xmx256m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC} -XX:-UsePerfData \
     -Xlog:disable -Xlog:all=error:stderr -Djava.net.preferIPv4Stack=true -Djava.awt.headless=true \
     -Dlog4j2.configurationFile="$here/log4j2.properties" -Dlog4j2.disable.jmx=true \
     -Dkafka.logs.dir="$kafka_dir" "$@"
