@@ -72,6 +72,57 @@ fn histogram_ms(before: &str, page: &str, name: &str, q: f64) -> Result<f64> {
     Ok(f64::INFINITY)
 }
 
+/// What a round of load showed: milliseconds from produce to commit, and the share of the processors' time that the
+/// hypervisor took meanwhile.
+struct Round {
+    p50: f64,
+    p99: f64,
+    stolen: f64,
+}
+
+impl Round {
+    fn print(&self, number: usize) {
+        eprintln!("round {number}: p50 {:.1} ms, p99 {:.1} ms, {:.1} % stolen", self.p50, self.p99, self.stolen * 1e2);
+    }
+
+    fn medians(rounds: &[Round]) -> Round {
+        let of = |figure: fn(&Round) -> f64| median(rounds.iter().map(figure));
+        Round { p50: of(|round| round.p50), p99: of(|round| round.p99), stolen: of(|round| round.stolen) }
+    }
+}
+
+/// Prints the table for people and the line of JSON.
+fn report(arguments: &Arguments, round: &Round, bare: &[f64], start: f64, idle_mb: f64) {
+    let Round { p50, p99, stolen } = round;
+    let (bare_p50, bare_p99) = (quantile(bare, 0.5), quantile(bare, 0.99));
+    println!(
+        "{} records at {PER_S}/s, exactly once, 4 lanes in one task; {} rounds",
+        arguments.records, arguments.rounds
+    );
+    println!("                          p50          p99");
+    println!("  produce to commit  {p50:>7.1} ms   {p99:>7.1} ms");
+    println!("  bare commit        {bare_p50:>7.2} ms   {bare_p99:>7.2} ms   (one row, same server)");
+    println!("  multiple           {:>7.1}      {:>7.1}", p50 / bare_p50, p99 / bare_p99);
+    println!("  stolen meanwhile   {:>7.1} %    of the processors' time, by the hypervisor", stolen * 1e2);
+    println!("exec to first poll   {start:>7.0} ms   (median of {}, warm code cache)", arguments.rounds);
+    println!("idle memory          {idle_mb:>7.1} MB   (one pipeline, {PARTITIONS} lanes claimed, after {IDLE:?})");
+    println!(
+        "{}",
+        serde_json::json!({
+            "bench": "latency",
+            "records": arguments.records,
+            "records_per_s": PER_S,
+            "p50_ms": (p50 * 10.0).round() / 10.0,
+            "p99_ms": (p99 * 10.0).round() / 10.0,
+            "bare_commit_p50_ms": (bare_p50 * 100.0).round() / 100.0,
+            "multiple_p50": (p50 / bare_p50 * 10.0).round() / 10.0,
+            "stolen": (stolen * 1e3).round() / 1e3,
+            "start_ms": start.round(),
+            "idle_rss_mb": (idle_mb * 10.0).round() / 10.0,
+        })
+    );
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::of("latency", 60 * PER_S)?;
@@ -109,39 +160,18 @@ async fn main() -> Result<()> {
         anyhow::Ok(worker.get("/metrics").await?.body)
     };
     eprintln!("warming the broker for {WARM_UP_S} s");
-    let before = load(WARM_UP_S * PER_S).await?;
-    eprintln!("{PER_S} records/s for {} s", arguments.records / PER_S);
-    let processors = Processors::now()?;
-    let page = load(arguments.records).await?;
-    let stolen = processors.stolen_since()?;
-    let latency = |q| histogram_ms(&before, &page, "weir_latency_seconds", q);
-    let (p50, p99) = (latency(0.5)?, latency(0.99)?);
+    let mut before = load(WARM_UP_S * PER_S).await?;
+    let mut rounds = Vec::new();
+    for round in 1..=arguments.rounds {
+        let processors = Processors::now()?;
+        let page = load(arguments.records).await?;
+        let stolen = processors.stolen_since()?;
+        let latency = |q| histogram_ms(&before, &page, "weir_latency_seconds", q);
+        rounds.push(Round { p50: latency(0.5)?, p99: latency(0.99)?, stolen });
+        rounds.last().into_iter().for_each(|last| last.print(round));
+        before = page;
+    }
     worker.stop().await?;
-
-    let (bare_p50, bare_p99) = (quantile(&bare, 0.5), quantile(&bare, 0.99));
-    let start = median(starts.iter().copied());
-    println!("{} records at {PER_S}/s, exactly once, 4 lanes in one task", arguments.records);
-    println!("                          p50          p99");
-    println!("  produce to commit  {p50:>7.1} ms   {p99:>7.1} ms");
-    println!("  bare commit        {bare_p50:>7.2} ms   {bare_p99:>7.2} ms   (one row, same server)");
-    println!("  multiple           {:>7.1}      {:>7.1}", p50 / bare_p50, p99 / bare_p99);
-    println!("  stolen meanwhile   {:>7.1} %    of the processors' time, by the hypervisor", stolen * 1e2);
-    println!("exec to first poll   {start:>7.0} ms   (median of {}, warm code cache)", starts.len());
-    println!("idle memory          {idle_mb:>7.1} MB   (one pipeline, {PARTITIONS} lanes claimed, after {IDLE:?})");
-    println!(
-        "{}",
-        serde_json::json!({
-            "bench": "latency",
-            "records": arguments.records,
-            "records_per_s": PER_S,
-            "p50_ms": (p50 * 10.0).round() / 10.0,
-            "p99_ms": (p99 * 10.0).round() / 10.0,
-            "bare_commit_p50_ms": (bare_p50 * 100.0).round() / 100.0,
-            "multiple_p50": (p50 / bare_p50 * 10.0).round() / 10.0,
-            "stolen": (stolen * 1e3).round() / 1e3,
-            "start_ms": start.round(),
-            "idle_rss_mb": (idle_mb * 10.0).round() / 10.0,
-        })
-    );
+    report(&arguments, &Round::medians(&rounds), &bare, median(starts.iter().copied()), idle_mb);
     Ok(())
 }
