@@ -167,8 +167,9 @@ async fn main() -> Result<()> {
         let page = load(arguments.records).await?;
         let stolen = processors.stolen_since()?;
         let latency = |q| histogram_ms(&before, &page, "weir_latency_seconds", q);
-        rounds.push(Round { p50: latency(0.5)?, p99: latency(0.99)?, stolen });
-        rounds.last().into_iter().for_each(|last| last.print(round));
+        let shown = Round { p50: latency(0.5)?, p99: latency(0.99)?, stolen };
+        shown.print(round);
+        rounds.push(shown);
         before = page;
     }
     worker.stop().await?;
