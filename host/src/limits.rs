@@ -118,3 +118,7 @@ pub const DATABASE_IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(60);
 pub const DATABASE_CLOSE_MAX: Duration = Duration::from_secs(1);
 /// Bytes of one message while rows are copied; small enough to stay in the processor's cache on the way.
 pub const COPY_CHUNK_BYTES: usize = 32 << 10;
+/// Records in a second whose age at their commit is measured, about.
+pub const AGES_PER_S: usize = 2_000;
+/// Records of one flush whose age is measured, at most.
+pub const AGES_MAX: usize = 10_000;

@@ -5,6 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use crate::rest::{self, Response};
 
 /// Longest wait for a worker to answer, or for a state to be reached.
 pub const WAIT: Duration = Duration::from_secs(30);
+/// The variable that gives each process of a test run a number of its own.
+pub const PROCESS: &str = "WEIR_TEST_PROCESS";
 /// Log lines shown when a worker does not do what is waited for.
 const TAIL_LINES: usize = 30;
 
@@ -126,8 +129,10 @@ impl Plan {
     }
 
     fn spawn(&self, arguments: &[String]) -> Result<Process> {
+        static STARTED: AtomicU64 = AtomicU64::new(0);
         let binary = variable(BINARY)?;
         let mut command = Command::new(&binary);
+        command.env(PROCESS, STARTED.fetch_add(1, Ordering::Relaxed).to_string());
         command.args(arguments).envs(self.environment.iter().cloned()).stdin(Stdio::null());
         // A folder without `plugins` or `pipelines` that the process would take for its own.
         command.current_dir(&self.folder).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::ages::Ages;
 use super::machine::Event;
 use super::patience::{Patience, Waiting, answered, unanswered, unless};
 use super::writer::{Fate, Report, Step, Tolerance, Writer};
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::record::origin::NO_TIMESTAMP;
 use crate::record::{Claim, Field, Flush, Topic};
 use crate::sink::{ClaimRequest, Encoder, Prepared, Sink, WriteError};
 use crate::state::Generation;
@@ -99,6 +99,8 @@ pub struct Committer {
     pub clock: Clock,
     /// How long one call to the sink may take: see [`crate::limits::DATABASE_ANSWER_MAX`].
     pub answer_max: Duration,
+    /// What is told of the ages of records.
+    pub ages: Ages,
 }
 
 impl std::fmt::Debug for Committer {
@@ -193,7 +195,7 @@ impl Committer {
             };
         }
         let mut report = writer.into_report();
-        report.latencies_us = latencies_us(&report);
+        report.latencies_us = self.ages(&report);
         for (segment, _, _) in &mut report.segments {
             // The consumed records are freed here, beside the thread that is busy with the next flush.
             segment.origins.clear();
@@ -202,13 +204,10 @@ impl Committer {
         (self.waiting)(None);
         Answer::Written(report, took)
     }
-}
-
-/// The ages of up to eight records of each committed run, evenly spread.
-fn latencies_us(report: &Report) -> Vec<i64> {
-    let now = Clock::wall_us();
-    let committed = report.segments.iter().filter(|(_, _, fate)| matches!(fate, Fate::Committed));
-    let runs = committed.flat_map(|(segment, _, _)| &segment.origins);
-    let sampled = runs.flat_map(|run| run.timestamps.iter().step_by(run.len().div_ceil(8).max(1)));
-    sampled.filter(|&&at| at != NO_TIMESTAMP).map(|at| (now - at).max(0)).collect()
+    /// Of a sample of what was committed now, in µs.
+    fn ages(&mut self, report: &Report) -> Vec<i64> {
+        let committed = report.segments.iter().filter(|(_, _, fate)| matches!(fate, Fate::Committed));
+        let runs = committed.flat_map(|(segment, _, _)| &segment.origins).map(|run| &run.timestamps[..]);
+        self.ages.of(runs, Clock::wall_us(), self.clock.elapsed())
+    }
 }

@@ -5,6 +5,7 @@
 //! flush k while the thread prepares flush k+1. What may happen when is the [`machine`]'s to say; this file
 //! only carries it out.
 
+pub mod ages;
 pub mod backoff;
 pub mod checkpoint;
 pub mod committer;
@@ -47,6 +48,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc as async_mpsc, watch};
 
+use self::ages::Ages;
 use self::checkpoint::Of;
 use self::committer::{Answer, Committer, Request};
 use self::keeper::Keeping;
@@ -652,6 +654,7 @@ impl SpecParts {
             waiting: self.waiting_for(Party::Sink),
             clock: self.clock,
             answer_max: DATABASE_ANSWER_MAX,
+            ages: Ages::default(),
         }
     }
 

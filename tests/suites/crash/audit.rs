@@ -1,8 +1,12 @@
 //! What can be seen from outside of the invariants of exactly once: a trigger notes every move of a position with the
-//! transaction and the session that made it, and questions to the notes show what must not be.
+//! transaction and the process that made it, and questions to the notes show what must not be.
+//!
+//! A process, and not a session: a worker that is fenced on one lane opens another connection, and goes on with the
+//! claims that it has on the others.
 
 use anyhow::{Result, ensure};
 use weir_tests::db::{Db, Session};
+use weir_tests::worker::PROCESS;
 
 /// The table that a pipeline under audit writes, and how its rows are found by their coordinates.
 const TABLE: &str = "
@@ -11,13 +15,13 @@ const TABLE: &str = "
 
 /// Notes are numbered while the position's row is locked: in one partition their numbers have the order of the moves.
 const NOTES: &str = "
-    CREATE TABLE public.moves (number bigserial, xid xid, session int4, partition int4, epoch int8, claim boolean,
+    CREATE TABLE public.moves (number bigserial, xid xid, writer text, partition int4, epoch int8, claim boolean,
       from_offset int8, to_offset int8);
     CREATE FUNCTION public.note_move() RETURNS trigger LANGUAGE plpgsql AS $note$
     BEGIN
-      INSERT INTO public.moves (xid, session, partition, epoch, claim, from_offset, to_offset)
-      VALUES (pg_current_xact_id()::xid, pg_backend_pid(), NEW.partition, NEW.epoch, NEW.token <> OLD.token,
-        OLD.next_offset, NEW.next_offset);
+      INSERT INTO public.moves (xid, writer, partition, epoch, claim, from_offset, to_offset)
+      VALUES (pg_current_xact_id()::xid, current_setting('audit.writer'), NEW.partition, NEW.epoch,
+        NEW.token <> OLD.token, OLD.next_offset, NEW.next_offset);
       RETURN NULL;
     END $note$;
     CREATE TRIGGER note_move AFTER UPDATE ON weir.position FOR EACH ROW
@@ -34,15 +38,15 @@ const QUESTIONS: [(&str, &str); 3] = [
            OR claim <> (to_offset = from_offset)",
     ),
     (
-        "advances under another epoch or by another session than the last claim's, and claims that skip an epoch",
+        "advances under another epoch or by another process than the last claim's, and claims that skip an epoch",
         "SELECT count(*) FROM (
-           SELECT *, first_value(epoch) OVER claimed AS holder_epoch, first_value(session) OVER claimed AS holder,
+           SELECT *, first_value(epoch) OVER claimed AS holder_epoch, first_value(writer) OVER claimed AS holder,
              lag(epoch) OVER (PARTITION BY partition ORDER BY number) AS epoch_before
            FROM (SELECT *, count(*) FILTER (WHERE claim) OVER (PARTITION BY partition ORDER BY number) AS claims
                  FROM public.moves) m
            WINDOW claimed AS (PARTITION BY partition, claims ORDER BY number)) m
          WHERE CASE WHEN claim THEN epoch <> coalesce(epoch_before, epoch - 1) + 1
-                    ELSE claims = 0 OR epoch <> holder_epoch OR session <> holder END",
+                    ELSE claims = 0 OR epoch <> holder_epoch OR writer <> holder END",
     ),
     (
         "rows of another transaction than the one that moved the position over them",
@@ -56,6 +60,11 @@ const QUESTIONS: [(&str, &str); 3] = [
 /// Makes the table that the pipeline is to write.
 pub async fn make_table(db: &Db) -> Result<()> {
     Ok(db.batch_execute(TABLE).await?)
+}
+
+/// What a worker's `connection.url` has to hold, so that all its sessions say which process they belong to.
+pub fn signature() -> String {
+    format!("options=-caudit.writer%3D${{env:{PROCESS}}}")
 }
 
 /// Begins to note moves; the schema of weir must be there, and nobody hold a lane.
@@ -115,8 +124,15 @@ async fn by_hand() -> Result<(Db, [Session; 2])> {
     )
     .await?;
     begin(&db).await?;
-    let sessions = [db.address().connect().await?, db.address().connect().await?];
+    let sessions = [by_process(&db, 1).await?, by_process(&db, 2).await?];
     Ok((db, sessions))
+}
+
+/// A session that says it belongs to this process.
+async fn by_process(db: &Db, number: u32) -> Result<Session> {
+    let session = db.address().connect().await?;
+    session.batch_execute(&format!("SET audit.writer = '{number}'")).await?;
+    Ok(session)
 }
 
 const CLAIM: &str = "UPDATE weir.position SET epoch = epoch + 1, token = token + 1";
@@ -132,9 +148,10 @@ async fn a_clean_course_passes_the_audit() -> Result<()> {
         session.batch_execute(FLUSH).await?;
         session.batch_execute(FLUSH).await?;
     }
+    by_process(&db, 1).await?.batch_execute(FLUSH).await?;
     check(&db).await?;
-    assert_eq!(stand(&db, &[0]).await?, [6]);
-    assert_eq!(stand(&db, &[4]).await?, [6]);
+    assert_eq!(stand(&db, &[0]).await?, [7]);
+    assert_eq!(stand(&db, &[4]).await?, [7]);
     Ok(())
 }
 
@@ -159,7 +176,7 @@ async fn the_audit_names_what_must_not_be() -> Result<()> {
     heir.batch_execute(CLAIM).await?;
     zombie.batch_execute(FLUSH).await?;
     let said = check(&db).await.unwrap_err().to_string();
-    assert!(said.contains("by another session than the last claim's"), "{said}");
+    assert!(said.contains("by another process than the last claim's"), "{said}");
     Ok(())
 }
 

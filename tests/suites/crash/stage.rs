@@ -63,10 +63,11 @@ impl Stage {
             "name: {topic}\ntopics: {topic}\nkey.converter: string\nvalue.converter: json\n\
              value.converter.schemas.enable: false\nconsumer.override.auto.offset.reset: earliest\n\
              transforms:\n  - name: sma\n    type: sma\n    key.field: symbol\n    value.field: price\n    window: {WINDOW}\n\
-             connector.class: TimescaleSink\nconnection.url: {url}?sslmode=disable\ntable.name.format: averages\n\
+             connector.class: TimescaleSink\nconnection.url: {url}?sslmode=disable&{signature}\ntable.name.format: averages\n\
              kafka.coordinates: true\n{more}",
             topic = self.topic,
             url = self.db.url(),
+            signature = audit::signature(),
             more = self.more,
         );
         let plan = Plan::run(self.kafka.brokers())?.pipeline(&self.topic, &yaml)?;

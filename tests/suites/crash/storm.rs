@@ -116,7 +116,9 @@ impl Storm {
 async fn weather(calm: Duration, changes: usize) -> Result<(f64, f64)> {
     let seed = fresh_seed()?;
     let mut storm = Storm::start(seed).await?;
+    let begun = Instant::now();
     storm.settle().await?;
+    println!("each of {MEMBERS} workers writes after {:.1} s", begun.elapsed().as_secs_f64());
     let undisturbed = storm.rate(async |storm| storm.pass(calm).await).await?;
     let course = async |storm: &mut Storm| {
         for number in 0..changes {

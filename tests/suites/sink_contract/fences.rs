@@ -6,6 +6,7 @@ use weir::clock::Clock;
 use weir::record::{Claim, Flush, Lane, Segment};
 use weir::sink::{ClaimRequest, Claimed, Sink as _};
 use weir::state::Generation;
+use weir::task::ages::Ages;
 use weir::task::committer::{Answer, Committer, Request};
 use weir::task::writer::{Fate, Report, Tolerance};
 
@@ -42,6 +43,7 @@ async fn committed(sink: weir::sink::timescale::TimescaleSink, flush: Flush, cla
         waiting: Box::new(|_| {}),
         clock: Clock::start(),
         answer_max: weir::limits::DATABASE_ANSWER_MAX,
+        ages: Ages::default(),
     };
     let (requests, received) = mpsc::channel(4);
     let (_abandon, abandoned) = watch::channel(false);

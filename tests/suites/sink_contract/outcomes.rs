@@ -10,6 +10,7 @@ use weir::limits;
 use weir::record::Lane;
 use weir::sink::{Sink as _, WriteError};
 use weir::state::verdict::{Verdict, judge};
+use weir::task::ages::Ages;
 use weir::task::committer::{Answer, Committer, Request};
 use weir::task::writer::{Fate, Report, Tolerance};
 use weir_tests::db::Db;
@@ -250,6 +251,7 @@ async fn committed_behind(hint: &str, fault: Fault) -> Result<(Report, Proxy, Db
         clock: Clock::start(),
         // Longer than the wait for a position that the transaction given up still holds.
         answer_max: limits::DATABASE_POSITION_WAIT_MAX * 2,
+        ages: Ages::default(),
     };
     let (requests, received) = mpsc::channel(4);
     let (_abandon, abandoned) = watch::channel(false);
