@@ -84,7 +84,7 @@ fn batch(symbols: &[String], prices: Float64Array) -> Batch {
         (Path::new("symbol"), Column::of(Kind::Text, symbols)),
         (Path::new("price"), Column::of(Kind::Float64, Arc::new(prices))),
     ];
-    Batch::new(Arc::new(origin), Decoded { columns }, Rows::All(rows))
+    Batch::new(Arc::new(origin), Decoded { columns, ..Decoded::default() }, Rows::All(rows))
 }
 
 /// Whoever keeps checkpoints, as a task has it.

@@ -130,7 +130,21 @@ impl Kafka {
     /// # Errors
     /// When there is none.
     pub fn from_environment() -> Result<Self> {
-        Ok(Self { brokers: variable(BROKERS)? })
+        Ok(Self::at(&variable(BROKERS)?))
+    }
+
+    /// The broker at `HOST:PORT`.
+    pub fn at(brokers: &str) -> Self {
+        Self { brokers: brokers.to_owned() }
+    }
+
+    /// Asks for something and is content with any answer.
+    ///
+    /// # Errors
+    /// When none comes within a second.
+    pub fn answers(&self) -> Result<()> {
+        self.client::<BaseConsumer>(&[])?.fetch_metadata(None, Duration::from_secs(1))?;
+        Ok(())
     }
 
     /// `HOST:PORT`, for `bootstrap.servers`.

@@ -3,19 +3,18 @@
 //!
 //! It speaks no TLS: a client that asks for it is told that the server has none.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
+use crate::door::Door;
 use crate::wire::{Commit, Conversation, frame};
 
 /// Code of a client's wish for TLS, of its wish for GSS encryption.
@@ -58,29 +57,19 @@ type Plan = Box<dyn Fn(Commit) -> Fault + Send + Sync>;
 struct Shared {
     server: String,
     plan: Plan,
-    refusing: AtomicBool,
     latency_ms: AtomicU64,
-    cut: Notify,
     counts: Mutex<Counts>,
 }
 
 /// A running proxy; it ends, with all its connections, when dropped.
 pub struct Proxy {
-    authority: String,
+    door: Door,
     shared: Arc<Shared>,
-    accepting: JoinHandle<()>,
 }
 
 impl std::fmt::Debug for Proxy {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Proxy").field("authority", &self.authority).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.accepting.abort();
-        self.cut();
+        formatter.debug_struct("Proxy").field("door", &self.door).finish_non_exhaustive()
     }
 }
 
@@ -90,18 +79,15 @@ impl Proxy {
     /// # Errors
     /// When no port can be had.
     pub async fn start(server: &str, plan: impl Fn(Commit) -> Fault + Send + Sync + 'static) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.context("open a port for the proxy")?;
-        let authority = listener.local_addr()?.to_string();
         let shared = Arc::new(Shared {
             server: server.to_owned(),
             plan: Box::new(plan),
-            refusing: AtomicBool::new(false),
             latency_ms: AtomicU64::new(0),
-            cut: Notify::new(),
             counts: Mutex::default(),
         });
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Ok(Self { authority, shared, accepting })
+        let serving = Arc::clone(&shared);
+        let door = Door::open(move |client| serve(client, Arc::clone(&serving))).await?;
+        Ok(Self { door, shared })
     }
 
     /// A proxy that lets every COMMIT through.
@@ -111,17 +97,17 @@ impl Proxy {
 
     /// `HOST:PORT` for the client.
     pub fn authority(&self) -> &str {
-        &self.authority
+        self.door.authority()
     }
 
     /// Cuts all connections of this moment.
     pub fn cut(&self) {
-        self.shared.cut.notify_waiters();
+        self.door.cut();
     }
 
     /// New connections are closed at once, until this is taken back.
     pub fn refuse(&self, refusing: bool) {
-        self.shared.refusing.store(refusing, Ordering::Relaxed);
+        self.door.refuse(refusing);
     }
 
     /// Every answer of the server arrives late by this much: a slow or distant database.
@@ -153,25 +139,9 @@ impl Shared {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    while let Ok((client, _)) = listener.accept().await {
-        if shared.refusing.load(Ordering::Relaxed) {
-            continue;
-        }
-        shared.counts().connections += 1;
-        let shared = Arc::clone(&shared);
-        tokio::spawn(async move {
-            tokio::select! {
-                // How a connection ends is for its two ends to notice.
-                ended = serve(client, &shared) => ended.unwrap_or_default(),
-                () = shared.cut.notified() => {}
-            }
-        });
-    }
-}
-
 /// One connection; both sides close when this returns.
-async fn serve(mut client: TcpStream, shared: &Shared) -> Result<()> {
+async fn serve(mut client: TcpStream, shared: Arc<Shared>) -> Result<()> {
+    shared.counts().connections += 1;
     let mut server = TcpStream::connect(&shared.server).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
@@ -180,7 +150,7 @@ async fn serve(mut client: TcpStream, shared: &Shared) -> Result<()> {
     let answer = Mutex::new(Fault::Pass);
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
-    let line = Line { shared, conversation, answer };
+    let line = Line { shared: &shared, conversation, answer };
     tokio::select! {
         ended = line.forward(from_client, to_server) => ended,
         ended = line.back(from_server, to_client) => ended,

@@ -21,6 +21,8 @@ use crate::rest::{self, Response};
 pub const WAIT: Duration = Duration::from_secs(30);
 /// The variable that gives each process of a test run a number of its own.
 pub const PROCESS: &str = "WEIR_TEST_PROCESS";
+/// Clock ticks per second in `/proc/PID/stat`: fixed in the kernel's interface to programs.
+const TICKS_PER_S: u64 = 100;
 /// Log lines shown when a worker does not do what is waited for.
 const TAIL_LINES: usize = 30;
 
@@ -304,6 +306,15 @@ impl Worker {
     /// Most resident memory so far, in bytes.
     pub fn rss_peak_bytes(&self) -> Result<u64> {
         self.memory("VmHWM:")
+    }
+
+    /// CPU time that it has used so far.
+    pub fn cpu(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
+        let (_, after) = stat.rsplit_once(") ").context("a name in brackets")?;
+        // From the state on: utime and stime are the twelfth and the thirteenth.
+        let ticks = after.split(' ').skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+        Ok(Duration::from_millis(ticks * 1_000 / TICKS_PER_S))
     }
 
     fn memory(&self, line: &str) -> Result<u64> {

@@ -2,6 +2,7 @@
 //! a real broker and a real database. Each suite compares all rows with a calculation of its own, from the log.
 
 mod brittle;
+mod broker;
 mod checkpoints;
 mod compaction;
 mod cuts;
@@ -64,7 +65,11 @@ impl Stream {
 
     /// The same into a database of the test's own.
     async fn with_database(db: Db, hint: &str, partitions: i32) -> Result<Self> {
-        let kafka = Kafka::from_environment()?;
+        Self::between(Kafka::from_environment()?, db, hint, partitions).await
+    }
+
+    /// The same from a broker of the test's own.
+    async fn between(kafka: Kafka, db: Db, hint: &str, partitions: i32) -> Result<Self> {
         db.batch_execute(TABLE).await?;
         let topic = kafka.topic(hint, partitions).await?;
         let producer = kafka.producer_with(&[("linger.ms", "0")])?;
@@ -90,18 +95,24 @@ impl Stream {
 
     /// Sends `count` prices to each partition and waits until they are stored. Prices are quarters, so that sums are exact.
     fn send(&mut self, count: usize) -> Result<()> {
-        self.send_priced(count, |number| (number * 7 % 4_000) as f64 / 4.0)
+        self.send_priced(count, price)
     }
 
     /// The same; `price` makes the price of the record of this number.
     fn send_priced(&mut self, count: usize, price: impl Fn(u64) -> f64) -> Result<()> {
+        self.queue(count, price)?;
+        self.producer.flush()
+    }
+
+    /// Sends prices without waiting.
+    fn queue(&mut self, count: usize, price: impl Fn(u64) -> f64) -> Result<()> {
         for _ in 0..count {
             for partition in 0..self.partitions {
                 let (symbol, price) = (self.sent % 3, price(self.sent));
                 self.send_value(partition, &format!(r#"{{"symbol":"S{symbol}","price":{price}}}"#))?;
             }
         }
-        self.producer.flush()
+        Ok(())
     }
 
     /// Sends any value, without waiting.
@@ -140,6 +151,32 @@ impl Stream {
     async fn check(&self, seed: u64) -> Result<()> {
         compare(&expected(&self.log()?), &rows(&self.db).await?, seed)
     }
+}
+
+/// Some price.
+fn price(number: u64) -> f64 {
+    (number * 7 % 4_000) as f64 / 4.0
+}
+
+/// Waits until the only task of a stream's pipeline says that it waits, in these words.
+async fn waits_for(worker: &Worker, stream: &Stream, told: &str) -> Result<()> {
+    let look = async || {
+        let status = worker.status(&stream.name).await?;
+        let waiting = status["tasks"][0].get("waiting").and_then(|text| text.as_str()).unwrap_or_default();
+        ensure!(waiting.contains(told), "{status}");
+        Ok(())
+    };
+    worker.until("a status that says what the task waits for", look).await
+}
+
+/// Waits until it says nothing of the kind any more.
+async fn waits_no_more(worker: &Worker, stream: &Stream) -> Result<()> {
+    let look = async || {
+        let status = worker.status(&stream.name).await?;
+        ensure!(status["tasks"][0].get("waiting").is_none_or(serde_json::Value::is_null), "{status}");
+        Ok(())
+    };
+    worker.until("a status of a task that waits for nothing", look).await
 }
 
 /// Why the only task of a stream's pipeline has failed.

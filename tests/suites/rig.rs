@@ -1,6 +1,7 @@
 //! The rig tells the truth: what it sends arrives, what it cuts is cut where it says. The other suites lean on this.
 
 mod kafka;
+mod link;
 mod proxy;
 mod worker;
 

@@ -90,7 +90,7 @@ pub fn batch(lane: &Lane, from: i64, columns: &[(&str, Kind, ArrayRef)]) -> Batc
     let origin = Origin::new(lane.clone(), offsets, vec![0; rows], next, 0, payloads);
     let column =
         |(name, kind, array): &(&str, Kind, ArrayRef)| (Path::new(*name), Column::of(*kind, Arc::clone(array)));
-    let decoded = Decoded { columns: columns.iter().map(column).collect() };
+    let decoded = Decoded { columns: columns.iter().map(column).collect(), ..Decoded::default() };
     Batch::new(Arc::new(origin), decoded, Rows::All(rows))
 }
 

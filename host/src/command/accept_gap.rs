@@ -34,8 +34,9 @@ pub struct AcceptGapArgs {
 /// Records the gap and says what became of the lane.
 pub fn run(args: AcceptGapArgs) -> Result<()> {
     let named = Named::find(args.worker, &args.pipeline)?;
+    let (first, _) = named.log()?.ends(&args.lane)?;
     let mut sink = TimescaleSink::new(&named.pipeline.name, "weir accept-gap", named.table.clone())?;
-    let accepted = named.wait(sink.accept_gap(&args.lane, &(args.from..args.to)))?;
+    let accepted = named.wait(sink.accept_gap(&args.lane, first, &(args.from..args.to)))?;
     println!("{}", sentence(&args.lane, &accepted));
     Ok(())
 }

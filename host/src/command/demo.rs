@@ -94,8 +94,13 @@ struct Stage {
     topic: String,
     table: String,
     brokers: String,
+    /// Lines of the pipeline file that the embedded broker is quicker by.
+    quicker: &'static str,
     database_url: String,
 }
+
+/// The embedded broker gives a group of the classic protocol its partitions after three seconds, one of this at once.
+const QUICKER: &str = "consumer.override.group.protocol: consumer\n";
 
 fn demonstrate(args: &DemoArgs) -> Result<Verdict> {
     let ticks = match &args.input {
@@ -124,6 +129,7 @@ fn demonstrate(args: &DemoArgs) -> Result<Verdict> {
         // A database of the demo's own holds just this table; in another one nothing is overwritten.
         table: if database.is_some() { "ticks_sma".to_owned() } else { format!("ticks_sma_{id}") },
         brokers: brokers.unwrap_or_default(),
+        quicker: if broker.is_some() { QUICKER } else { "" },
         database_url: database
             .as_ref()
             .map(EmbeddedDatabase::url)
@@ -196,6 +202,7 @@ impl Stage {
              transforms:\n\
              \x20 - name: time\n    type: TimestampConverter\n    field: ts\n    target.type: Timestamp\n\
              {stages}\
+             {quicker}\
              connector.class: TimescaleSink\n\
              connection.url: {url}\n\
              table.name.format: {table}\n\
@@ -203,6 +210,7 @@ impl Stage {
              fields: ts:timestamp,symbol:text,price:float64{volume}{means}\n",
             means = self.windows.iter().map(|w| format!(",{}:float64", self.column(*w))).collect::<String>(),
             topic = self.topic,
+            quicker = self.quicker,
             url = self.database_url,
             table = self.table,
         )

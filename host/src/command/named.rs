@@ -4,12 +4,17 @@ use std::path::{Path, PathBuf};
 
 use tokio::runtime::{Builder, Runtime};
 
+use crate::app;
 use crate::config::files;
 use crate::config::pipeline::{Pipeline, Sink, Timescale};
 use crate::config::reference::Surroundings;
 use crate::config::worker::{Worker as Settings, WorkerArgs};
 use crate::error::{Error, Kind, Result};
+use crate::kafka::log::Log;
 use crate::sink::timescale::archive::{Archive, Shelf};
+
+/// Memory for records of a client that reads none.
+const LOG_BYTES: usize = 1 << 20;
 
 /// A pipeline of a worker that need not run.
 #[derive(Debug)]
@@ -60,6 +65,11 @@ impl Named {
     /// The books of its database.
     pub fn archive(&self) -> Result<Archive> {
         self.wait(Archive::open(&self.table, self.settings.checkpoints()))
+    }
+
+    /// The logs of its topics.
+    pub fn log(&self) -> Result<Log> {
+        Log::open(&app::consumer(&self.pipeline, &self.settings.bootstrap_servers, "look", 0, LOG_BYTES))
     }
 
     /// Where its checkpoints lie.

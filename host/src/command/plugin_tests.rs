@@ -235,7 +235,7 @@ fn a_plugin_without_inputs_passes_rows_on() {
     let setup = setup(&[("from", "a"), ("to", "b")]);
     let mut renaming = Chain::new(vec![Box::new(PluginTransform::new(&identity().plugin, &setup).unwrap())]);
     let texts = Column::of(Kind::Text, Arc::new(StringArray::from(vec![Some("x"), None])));
-    let decoded = Decoded { columns: vec![("a".into(), texts)] };
+    let decoded = Decoded { columns: vec![("a".into(), texts)], ..Decoded::default() };
     let outcome = renaming.run(Batch::new(records(2, 0), decoded, Rows::All(2)), &[]).unwrap();
     let field = |path: &str| outcome.batch.pull(&path.into(), Kind::Text).unwrap().into_owned();
     assert_eq!(field("b").array.as_string::<i32>().iter().collect::<Vec<_>>(), [Some("x"), None]);
@@ -285,7 +285,7 @@ fn batch(ticks: &[Tick], first: usize) -> Batch {
         ("$key".into(), Column::of(Kind::Text, Arc::new(keys))),
         ("$timestamp".into(), Column::of(Kind::Timestamp, Arc::new(times.with_timezone("UTC")))),
     ];
-    Batch::new(records(ticks.len(), first), Decoded { columns }, Rows::All(ticks.len()))
+    Batch::new(records(ticks.len(), first), Decoded { columns, ..Decoded::default() }, Rows::All(ticks.len()))
 }
 
 fn chain(setup: &Setup) -> Chain {

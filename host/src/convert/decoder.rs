@@ -81,9 +81,9 @@ impl Decoder {
         let values = self.value_reader.read(origin)?;
         let metas = self.meta_reader.read(origin)?;
         let errors = malformed(keys.malformed, values.malformed);
-        let columns = self.arrange(keys.columns, values.columns, metas)?;
+        let decoded = Decoded { columns: self.arrange(keys.columns, values.columns, metas)?, nulls: values.nulls };
         let rows = if errors.is_empty() { Rows::All(origin.len()) } else { Rows::Picked(others(origin, &errors)) };
-        Ok((Batch::new(Arc::clone(origin), Decoded { columns }, rows), errors))
+        Ok((Batch::new(Arc::clone(origin), decoded, rows), errors))
     }
 
     /// The columns of the three readers under their paths.

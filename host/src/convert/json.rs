@@ -4,7 +4,7 @@
 //! The whole document is checked whatever is pulled: RFC 8259 syntax, UTF-8, escapes, nesting of at most
 //! [`crate::limits::JSON_DEPTH_MAX`], numbers within float64. Of members of one name the last counts, as with
 //! Jackson. A member whose name holds a dot, and one at the top whose name is empty or begins with `$`, cannot
-//! be named by a path. A document that is `null` has no fields, like a tombstone. A field within something
+//! be named by a path. A document that is `null` is a tombstone, as with Connect. A field within something
 //! that is no object is a mismatch, within something absent or null it is absent.
 
 #![allow(clippy::inline_always, reason = "measured: left to itself, the compiler splits the loop over members")]
@@ -43,16 +43,18 @@ struct JsonReader {
 impl Reader for JsonReader {
     fn read(&mut self, origin: &Origin) -> Result<Pulled> {
         self.puller.begin(origin.len());
-        let mut malformed = Vec::new();
+        let (mut nulls, mut malformed) = (Vec::new(), Vec::new());
         for row in 0..origin.len() {
             let Some(payload) = self.side.payload(origin, row) else {
                 continue;
             };
-            if let Err(fault) = self.puller.document(row, payload) {
-                malformed.push((row as u32, not_json(self.side, fault, payload)));
+            match self.puller.document(row, payload) {
+                Ok(false) => {}
+                Ok(true) => nulls.push(row as u32),
+                Err(fault) => malformed.push((row as u32, not_json(self.side, fault, payload))),
             }
         }
-        Ok(Pulled { columns: self.puller.finish()?, malformed })
+        Ok(Pulled { columns: self.puller.finish()?, nulls, malformed })
     }
 }
 

@@ -65,6 +65,8 @@ impl fmt::Display for Side {
 pub struct Pulled {
     /// The columns. A malformed record's cells are null.
     pub columns: Vec<Column>,
+    /// The records whose payload is there and says null, rising.
+    pub nulls: Vec<u32>,
     /// The records that are malformed as a whole, rising, each with a sentence that says where and why.
     pub malformed: Vec<(u32, String)>,
 }

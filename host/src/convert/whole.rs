@@ -88,7 +88,7 @@ impl Reader for WholeReader {
             }
         }
         let columns = self.columns.iter_mut().map(|(kind, cells)| cells.finish(*kind));
-        Ok(Pulled { columns: columns.collect::<Result<_>>()?, malformed })
+        Ok(Pulled { columns: columns.collect::<Result<_>>()?, malformed, ..Pulled::default() })
     }
 }
 

@@ -36,13 +36,13 @@ pub(super) fn describe(
 ) -> Result<Vec<Compaction>> {
     let asking = "ask for the settings of topics";
     let broker = any_broker(consumer, names, limit)?;
-    let client: AdminClient<DefaultClientContext> = config.create().map_err(|e| failure(asking, e))?;
+    let client: AdminClient<DefaultClientContext> = config.create().map_err(|e| failure(asking, &e))?;
     let topics: Vec<ResourceSpecifier<'_>> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
     let options = AdminOptions::new().request_timeout(Some(limit)).broker_id(broker);
     let runtime = tokio::runtime::Handle::try_current().map_err(|e| Error::caused(Kind::Internal, asking, e))?;
-    let answers = runtime.block_on(client.describe_configs(&topics, &options)).map_err(|e| failure(asking, e))?;
+    let answers = runtime.block_on(client.describe_configs(&topics, &options)).map_err(|e| failure(asking, &e))?;
     let read = |answer: Result<ConfigResource, _>| {
-        answer.map(|topic| read(&topic)).map_err(|code| failure(asking, KafkaError::AdminOp(code)))
+        answer.map(|topic| read(&topic)).map_err(|code| failure(asking, &KafkaError::AdminOp(code)))
     };
     answers.into_iter().map(read).collect()
 }

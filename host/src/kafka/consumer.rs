@@ -52,6 +52,8 @@ const PASSING: [RDKafkaErrorCode; 3] =
 
 /// Callback state: what the client's callbacks leave for the task's thread.
 pub struct GroupContext {
+    /// `host:port,…`.
+    brokers: String,
     events: Mutex<Vec<GroupEvent>>,
     /// Set when the consumer goes: nobody will answer a revocation any more.
     closing: AtomicBool,
@@ -65,6 +67,15 @@ pub struct GroupContext {
 impl std::fmt::Debug for GroupContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("GroupContext").field("events", &self.events).finish_non_exhaustive()
+    }
+}
+
+impl GroupContext {
+    /// The error of a question that no broker answers.
+    pub(super) fn away(&self) -> Error {
+        let reason = self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        Error::new(Kind::BrokerUnreachable, format!("no broker of {} answers{reason}", self.brokers))
     }
 }
 
@@ -108,7 +119,7 @@ impl ConsumerContext for GroupContext {
     }
 }
 
-fn is_passing(error: &KafkaError) -> bool {
+pub(super) fn is_passing(error: &KafkaError) -> bool {
     error.rdkafka_error_code().is_some_and(|code| PASSING.contains(&code))
 }
 
@@ -133,7 +144,6 @@ fn give_everything_back(consumer: &BaseConsumer<GroupContext>, cooperative: bool
 /// A task's consumer. All methods are called from the task's thread and none waits.
 #[derive(Debug)]
 pub struct Consumer {
-    brokers: String,
     topics: Vec<String>,
     /// Whether a broker has ever answered.
     was_up: bool,
@@ -207,6 +217,7 @@ impl Consumer {
     /// Creates the client and subscribes. `waker` is called when there is something to serve or read.
     pub fn new(settings: &ConsumerSettings, waker: &Waker) -> Result<Self> {
         let context = GroupContext {
+            brokers: settings.bootstrap_servers.clone(),
             events: Mutex::new(Vec::new()),
             closing: AtomicBool::new(false),
             heard: AtomicBool::new(false),
@@ -221,10 +232,9 @@ impl Consumer {
         let client = Arc::new(client);
         let queue = BulkQueue::new(Arc::clone(&client), Arc::clone(waker));
         let topics: Vec<&str> = settings.topics.iter().map(String::as_str).collect();
-        client.subscribe(&topics).map_err(|e| failure("subscribe", e))?;
-        let (brokers, topics) = (settings.bootstrap_servers.clone(), settings.topics.clone());
-        let (client, config) = (ClientHandle(client), Arc::new(config));
-        Ok(Consumer { brokers, topics, was_up: false, queue, client, config, lanes: Vec::new(), loss: None })
+        client.subscribe(&topics).map_err(|e| failure("subscribe", &e))?;
+        let (topics, client, config) = (settings.topics.clone(), ClientHandle(client), Arc::new(config));
+        Ok(Consumer { topics, was_up: false, queue, client, config, lanes: Vec::new(), loss: None })
     }
 
     /// Serves the client: returns what the group decided since the last call, and what went wrong.
@@ -255,7 +265,7 @@ impl Consumer {
                 && !self.is_cooperative()
                 && let Err(error) = self.take_over(lanes)
             {
-                errors.push(ReadError { lane: None, error: failure("take over an assignment", error) });
+                errors.push(ReadError { lane: None, error: failure("take over an assignment", &error) });
             }
         }
         (events, errors)
@@ -288,13 +298,11 @@ impl Consumer {
         let topics = self.topics.join(", ");
         let code = error.rdkafka_error_code();
         let kind = code.map_or(Kind::BrokerUnreachable, kind_of);
+        let context = self.client.0.client().context();
+        if is_passing(error) || code == Some(RDKafkaErrorCode::AllBrokersDown) {
+            return context.away();
+        }
         let sentence = match (kind, self.topics.len()) {
-            _ if is_passing(error) || code == Some(RDKafkaErrorCode::AllBrokersDown) => {
-                let context = self.client.0.client().context();
-                let reason = context.reason.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-                format!("no broker of {} answers{reason}", self.brokers)
-            }
             (Kind::TopicMissing, 1) => format!("topic {topics} does not exist"),
             (Kind::TopicMissing, _) => format!("one of the topics {topics} does not exist"),
             (Kind::NameTaken, _) => {
@@ -302,7 +310,7 @@ impl Consumer {
                     ["group.id", "group.instance.id"].map(|key| self.config.get(key).unwrap_or_default());
                 format!("another member of group {group} is named {name} as well")
             }
-            _ => format!("read {topics} from {}: {error}", self.brokers),
+            _ => format!("read {topics} from {}: {error}", context.brokers),
         };
         Error::new(kind, sentence)
     }
@@ -333,7 +341,7 @@ impl Consumer {
         if self.is_cooperative() {
             self.queue.forward(lane);
             let assigned = positions(&[held]).and_then(|lane| self.client.0.incremental_assign(&lane));
-            assigned.map_err(|e| failure(format!("start reading {lane} at offset {offset}"), e))?;
+            assigned.map_err(|e| failure(&format!("start reading {lane} at offset {offset}"), &e))?;
         }
         self.seek();
         Ok(())
@@ -382,7 +390,7 @@ impl Consumer {
         match self.unassign(&stopped) {
             // A client that has lost its place takes no orders.
             Err(_) if self.loss.is_some() => Ok(()),
-            answer => answer.map_err(|e| failure("stop reading", e)),
+            answer => answer.map_err(|e| failure("stop reading", &e)),
         }
     }
 
@@ -401,7 +409,7 @@ impl Consumer {
             paused.push(held.clone());
         }
         let answer = positions(&paused).and_then(|paused| self.client.0.pause(&paused));
-        answer.map_err(|e| failure("pause reading", e))
+        answer.map_err(|e| failure("pause reading", &e))
     }
 
     /// Takes up to `rows_max` records that are there already, in runs of one lane each.
@@ -443,10 +451,10 @@ impl Consumer {
         let mut offsets = TopicPartitionList::new();
         for (lane, offset) in positions {
             let mut element = offsets.add_partition(&lane.topic, lane.partition);
-            element.set_offset(Offset::Offset(*offset)).map_err(|e| failure("commit to the group", e))?;
+            element.set_offset(Offset::Offset(*offset)).map_err(|e| failure("commit to the group", &e))?;
             element.set_metadata(COMMIT_MARK);
         }
-        self.client.0.commit(&offsets, CommitMode::Async).map_err(|e| failure("commit to the group", e))
+        self.client.0.commit(&offsets, CommitMode::Async).map_err(|e| failure("commit to the group", &e))
     }
 
     /// A handle for look-ups that wait for the broker, to be used on another thread.

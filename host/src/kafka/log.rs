@@ -35,7 +35,7 @@ impl Log {
     /// A topic's lanes, in order. Errors: [`Kind::TopicMissing`].
     pub fn lanes(&self, topic: &str) -> Result<Vec<Lane>> {
         let metadata = self.client.fetch_metadata(Some(topic), TIMEOUT);
-        let metadata = metadata.map_err(|e| failure(format!("look for topic {topic}"), e))?;
+        let metadata = metadata.map_err(|e| failure(&format!("look for topic {topic}"), &e))?;
         let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
         let mut partitions: Vec<i32> = found
             .map(|topic| topic.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect())
@@ -54,7 +54,7 @@ impl Log {
 
     /// The first offset of each lane at or after a time, in milliseconds since 1970; None = all records are older.
     pub fn at_time(&self, lanes: &[Lane], at_ms: i64) -> Result<Vec<Option<i64>>> {
-        let failed = |e| failure("look for offsets by time", e);
+        let failed = |e| failure("look for offsets by time", &e);
         let mut asked = TopicPartitionList::new();
         for lane in lanes {
             asked.add_partition_offset(&lane.topic, lane.partition, Offset::Offset(at_ms)).map_err(failed)?;

@@ -23,8 +23,8 @@ impl std::fmt::Debug for EmbeddedBroker {
 impl EmbeddedBroker {
     /// Starts a broker with one topic.
     pub fn start(topic: &str, partitions: i32) -> Result<Self> {
-        let cluster = MockCluster::new(1).map_err(|e| failure("start the embedded broker", e))?;
-        cluster.create_topic(topic, partitions, 1).map_err(|e| failure(format!("create topic {topic}"), e))?;
+        let cluster = MockCluster::new(1).map_err(|e| failure("start the embedded broker", &e))?;
+        cluster.create_topic(topic, partitions, 1).map_err(|e| failure(&format!("create topic {topic}"), &e))?;
         Ok(EmbeddedBroker { cluster })
     }
 

@@ -23,9 +23,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use crate::error::{Error, Kind};
 
 /// A failure of the client library as one of ours: `doing` says what was tried.
-pub(crate) fn failure(doing: impl Into<String>, error: KafkaError) -> Error {
+pub(crate) fn failure(doing: &str, error: &KafkaError) -> Error {
     let kind = error.rdkafka_error_code().map_or(Kind::BrokerUnreachable, kind_of);
-    Error::caused(kind, doing.into(), error)
+    // Its source is the code, which it tells itself.
+    Error::new(kind, format!("{doing}: {error}"))
 }
 
 /// Which kind of failure a broker's or the client's code is.

@@ -65,7 +65,7 @@ impl Lookup {
             asked.add_partition(&lane.topic, lane.partition);
         }
         let committed =
-            self.client.committed_offsets(asked, TIMEOUT).map_err(|e| failure("read the group's offsets", e))?;
+            self.client.committed_offsets(asked, TIMEOUT).map_err(|e| failure("read the group's offsets", &e))?;
         let start = |lane: &Lane| Ok((lane.clone(), self.start(lane, &committed, reset, is_added(lane))?));
         lanes.iter().map(start).collect()
     }
@@ -99,7 +99,7 @@ impl Lookup {
 /// The first offset that a lane's log still holds, and the one after its last, as the broker says.
 pub(super) fn ends<C: ConsumerContext>(client: &BaseConsumer<C>, lane: &Lane, limit: Duration) -> Result<(i64, i64)> {
     let ends = client.fetch_watermarks(&lane.topic, lane.partition, limit);
-    ends.map_err(|e| failure(format!("read the ends of {lane}"), e))
+    ends.map_err(|e| failure(&format!("read the ends of {lane}"), &e))
 }
 
 /// The end of a lane as the client last saw it.

@@ -29,7 +29,7 @@ impl Producer {
             .set("queue.buffering.max.messages", "500000")
             .set("allow.auto.create.topics", "true")
             .create()
-            .map_err(|e| failure("create a producer", e))?;
+            .map_err(|e| failure("create a producer", &e))?;
         Ok(Producer { client })
     }
 
@@ -42,7 +42,7 @@ impl Producer {
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
                     self.client.poll(Duration::from_millis(10));
                 }
-                Err((error, _)) => return Err(failure(format!("send to {topic}"), error)),
+                Err((error, _)) => return Err(failure(&format!("send to {topic}"), &error)),
             }
         }
     }
@@ -54,6 +54,6 @@ impl Producer {
 
     /// Waits until everything sent has been acknowledged.
     pub fn flush(&self) -> Result<()> {
-        self.client.flush(Duration::from_secs(30)).map_err(|e| failure("wait for the broker", e))
+        self.client.flush(Duration::from_secs(30)).map_err(|e| failure("wait for the broker", &e))
     }
 }

@@ -18,7 +18,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataBroker;
 
-use super::consumer::GroupContext;
+use super::consumer::{GroupContext, is_passing};
 use super::failure;
 use crate::error::{Error, Kind, Result};
 use crate::record::{Lane, Topic};
@@ -34,7 +34,8 @@ pub(super) fn any_broker(
     limit: Duration,
 ) -> Result<Option<i32>> {
     let known = client.fetch_metadata(names.first().map(|name| &**name), limit);
-    let known = known.map_err(|e| failure("look for a broker", e))?;
+    let away = |e| if is_passing(&e) { client.client().context().away() } else { failure("look for a broker", &e) };
+    let known = known.map_err(away)?;
     Ok(known.brokers().first().map(MetadataBroker::id))
 }
 
@@ -100,7 +101,7 @@ impl Answer {
         unsafe {
             let code = RDKafkaErrorCode::from(ffi::rd_kafka_event_error(self.0));
             if code != RDKafkaErrorCode::NoError {
-                return Err(failure("describe topics", KafkaError::AdminOp(code)));
+                return Err(failure("describe topics", &KafkaError::AdminOp(code)));
             }
             let result = ffi::rd_kafka_event_DescribeTopics_result(self.0);
             let mut count = 0;
@@ -141,7 +142,7 @@ impl Description<'_> {
             RDKafkaErrorCode::UnknownTopicOrPartition => {
                 Err(Error::new(Kind::TopicMissing, format!("topic {asked} does not exist")))
             }
-            code => Err(failure(format!("describe topic {asked}"), KafkaError::AdminOp(code))),
+            code => Err(failure(&format!("describe topic {asked}"), &KafkaError::AdminOp(code))),
         }
     }
 }

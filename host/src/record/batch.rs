@@ -50,6 +50,8 @@ impl Rows {
 pub struct Decoded {
     /// One column per (path, kind) of the projection.
     pub columns: Vec<(Path, Column)>,
+    /// The records whose value is there and says null, rising.
+    pub nulls: Vec<u32>,
 }
 
 impl Decoded {
@@ -98,6 +100,17 @@ impl Batch {
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// Whether a row may continue a tombstone; a no spares looking at each.
+    pub fn may_have_tombstones(&self) -> bool {
+        !self.decoded.nulls.is_empty() || self.origin.may_have_tombstones()
+    }
+
+    /// Whether a row continues a record without a value, or whose value is null by what its converter says.
+    pub fn is_tombstone(&self, row: usize) -> bool {
+        let record = self.rows.origin(row);
+        self.origin.value(record).is_none() || self.decoded.nulls.binary_search(&(record as u32)).is_ok()
     }
 
     /// Where the field's cells come from.

@@ -31,9 +31,10 @@ impl Gap {
         (counted || name == UNREAD).then_some(Gap { from, to: to?, counted })
     }
 
-    /// What the acceptance of `from..to` comes to in a lane that stands at `next_offset`: its gaps, and where it stands
-    /// then. An empty gap at the position accepts the log as it is. Errors: the sentence, when it cannot be accepted.
-    pub fn accept(next_offset: i64, from: i64, to: i64) -> Result<(Vec<Gap>, i64), String> {
+    /// What the acceptance of `from..to` comes to in a lane that stands at `next_offset`, and whose log begins at `first`:
+    /// its gaps, and where it stands then. An empty gap at the position accepts the log as it is. Errors: the sentence,
+    /// when it cannot be accepted; records that can still be read are never passed over.
+    pub fn accept(next_offset: i64, first: i64, from: i64, to: i64) -> Result<(Vec<Gap>, i64), String> {
         if from < 0 || to < from || (to == from && from != next_offset) {
             return Err(format!("offsets {from} to {to} are no gap"));
         }
@@ -41,6 +42,12 @@ impl Gap {
             return Err(format!(
                 "the position is {next_offset}, so that offsets {next_offset} to {} would be passed over as well: write --from {next_offset}",
                 from - 1
+            ));
+        }
+        if to > next_offset.max(first) {
+            let there = first.max(next_offset);
+            return Err(format!(
+                "the log still holds what follows offset {there}, which would be passed over: write --to {there}"
             ));
         }
         let split = to.min(next_offset);
@@ -60,20 +67,29 @@ mod tests {
 
     #[test]
     fn what_was_read_is_forgotten_and_what_was_not_is_passed_over() {
-        assert_eq!(Gap::accept(50, 50, 80), Ok((vec![gap(50, 80, false)], 80)));
-        assert_eq!(Gap::accept(50, 40, 80), Ok((vec![gap(40, 50, true), gap(50, 80, false)], 80)));
-        assert_eq!(Gap::accept(50, 30, 40), Ok((vec![gap(30, 40, true)], 50)));
-        assert_eq!(Gap::accept(50, 30, 50), Ok((vec![gap(30, 50, true)], 50)));
-        assert_eq!(Gap::accept(50, 50, 50), Ok((vec![gap(50, 50, false)], 50)), "the log as it is");
+        assert_eq!(Gap::accept(50, 80, 50, 80), Ok((vec![gap(50, 80, false)], 80)));
+        assert_eq!(Gap::accept(50, 80, 40, 80), Ok((vec![gap(40, 50, true), gap(50, 80, false)], 80)));
+        assert_eq!(Gap::accept(50, 80, 30, 40), Ok((vec![gap(30, 40, true)], 50)));
+        assert_eq!(Gap::accept(50, 80, 30, 50), Ok((vec![gap(30, 50, true)], 50)));
+        assert_eq!(Gap::accept(50, 80, 50, 50), Ok((vec![gap(50, 50, false)], 50)), "the log as it is");
     }
 
     #[test]
     fn what_is_no_gap_is_refused() {
         for (from, to) in [(-1, 5), (60, 50), (40, 40), (60, 60)] {
-            assert!(Gap::accept(50, from, to).is_err(), "{from} to {to}");
+            assert!(Gap::accept(50, 80, from, to).is_err(), "{from} to {to}");
         }
-        let sentence = Gap::accept(50, 60, 80).unwrap_err();
+        let sentence = Gap::accept(50, 80, 60, 80).unwrap_err();
         assert!(sentence.contains("offsets 50 to 59 would be passed over as well: write --from 50"), "{sentence}");
+    }
+
+    #[test]
+    fn what_can_still_be_read_is_not_passed_over() {
+        for (first, to, instead) in [(80, 81, 80), (0, 60, 50), (50, 51, 50)] {
+            let sentence = Gap::accept(50, first, 50, to).unwrap_err();
+            assert!(sentence.ends_with(&format!("write --to {instead}")), "{sentence}");
+        }
+        assert!(Gap::accept(50, 0, 20, 50).is_ok(), "only the state goes without them, their rows are there");
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl Chain {
             let column = coordinate(&path, kind, origin);
             (path, column)
         };
-        Decoded { columns: fields.into_iter().map(column).collect() }
+        Decoded { columns: fields.into_iter().map(column).collect(), ..Decoded::default() }
     }
 }
 

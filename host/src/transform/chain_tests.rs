@@ -91,7 +91,7 @@ fn batch(numbers: &[i64], first: usize) -> Batch {
     let timestamps = vec![0; numbers.len()];
     let origin = Origin::new(Lane::new("t", 3), offsets, timestamps, next, 0, Arc::new(payloads));
     let column = Column::of(Kind::Int64, Arc::new(Int64Array::from(numbers.to_vec())));
-    let decoded = Decoded { columns: vec![("n".into(), column)] };
+    let decoded = Decoded { columns: vec![("n".into(), column)], ..Decoded::default() };
     Batch::new(Arc::new(origin), decoded, Rows::All(numbers.len()))
 }
 

@@ -200,11 +200,10 @@ impl<'a> Inputs<'a> {
         let columns = plan.wants.iter().map(pull).collect::<Result<_>>()?;
         let time = |time: &EventTime| batch.pull(&time.path, Kind::Timestamp).map(Cow::into_owned);
         let event_time = plan.event_time.as_ref().map(time).transpose()?;
-        let is_tombstone = |row: &usize| batch.origin.value(batch.rows.origin(*row)).is_none();
-        let bypassing = if plan.tombstones || !batch.origin.may_have_tombstones() {
+        let bypassing = if plan.tombstones || !batch.may_have_tombstones() {
             Vec::new()
         } else {
-            (0..batch.len()).filter(is_tombstone).map(|row| row as u32).collect()
+            (0..batch.len()).filter(|&row| batch.is_tombstone(row)).map(|row| row as u32).collect()
         };
         Ok(Inputs { plan, columns, event_time, bypassing })
     }

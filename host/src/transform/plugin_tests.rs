@@ -36,7 +36,7 @@ fn batch(columns: Vec<(&str, Column)>, tombstones: &[usize]) -> Batch {
     let payloads = Arc::new(OwnedPayloads { records });
     let origin = Origin::new(Lane::new("t", 0), offsets, vec![0; rows], rows as i64, 0, payloads);
     let columns = columns.into_iter().map(|(path, column)| (Path::from(path), column)).collect();
-    Batch::new(Arc::new(origin), Decoded { columns }, Rows::All(rows))
+    Batch::new(Arc::new(origin), Decoded { columns, ..Decoded::default() }, Rows::All(rows))
 }
 
 fn floats(values: &[Option<f64>]) -> Column {
@@ -115,6 +115,16 @@ fn tombstones_go_by_untouched_in_their_place() {
     assert_eq!(origins(&done.batch), [0, 1, 2, 3, 5]);
     assert_eq!(numbers(&done.batch, "$key"), [Some(10.0), Some(1.0), Some(12.0), Some(2.0), Some(15.0)]);
     assert_eq!(done.rejections.iter().map(|r| r.row).collect::<Vec<_>>(), [4]);
+}
+
+#[test]
+fn so_do_records_whose_value_says_null() {
+    let mut stage = stage(echo("price", "sma", Kind::Float64, true));
+    let mut told = batch(vec![("price", floats(&[None, Some(1.0), None]))], &[]);
+    Arc::get_mut(&mut told.decoded).unwrap().nulls = vec![2];
+    let done = stage.transform(told).unwrap();
+    assert_eq!(origins(&done.batch), [1, 2]);
+    assert_eq!(done.rejections.iter().map(|r| r.row).collect::<Vec<_>>(), [0]);
 }
 
 #[test]

@@ -41,7 +41,13 @@ impl Storm {
         let (feed, stood) = (stage.feed()?, stage.start());
         stage.begin_audit(&plans[0]).await?;
         feed.lead(0)?;
-        let workers = plans.iter().map(|plan| plan.start().map(Some)).collect::<Result<_>>()?;
+        let mut workers = Vec::with_capacity(MEMBERS);
+        for plan in &plans {
+            // One after the other: each compiles the plugin for itself, and all at once would wait for each other.
+            let worker = plan.start()?;
+            worker.ready().await?;
+            workers.push(Some(worker));
+        }
         Ok(Self { stage, feed, plans, workers, stood })
     }
 

@@ -8,7 +8,7 @@ use weir_tests::eventually::{eventually, reached};
 use weir_tests::postgres::Server;
 use weir_tests::worker::Worker;
 
-use super::{ARRIVAL, Stream};
+use super::{ARRIVAL, Stream, waits_for};
 
 /// Waits until more is committed than was before.
 async fn moves_on(stream: &Stream, worker: &Worker, before: &[i64]) -> Result<()> {
@@ -64,13 +64,7 @@ async fn crash(rounds: usize) -> Result<()> {
         stream.send(3_000)?;
         server.crash()?;
         stream.send(20)?;
-        let look = async || {
-            let status = worker.status(&stream.name).await?;
-            let waiting = status["tasks"][0].get("waiting").and_then(|text| text.as_str()).unwrap_or_default();
-            ensure!(waiting.contains("weir keeps trying"), "{status}");
-            Ok(())
-        };
-        worker.until("a status that says what the task waits for", look).await?;
+        waits_for(&worker, &stream, "weir keeps trying").await?;
         server.serve().await?;
         stream.db.reconnect().await?;
         stream.arrived(&worker).await?;
@@ -177,13 +171,7 @@ async fn go_through(hint: &str, lasting: Duration) -> Result<()> {
         let over = Instant::now() + lasting;
         stream.send(2_000)?;
         if let Some(told) = told {
-            let look = async || {
-                let status = worker.status(&stream.name).await?;
-                let waiting = status["tasks"][0].get("waiting").and_then(|text| text.as_str()).unwrap_or_default();
-                ensure!(waiting.contains(told), "{status}");
-                Ok(())
-            };
-            worker.until("a status that says what the task waits for", look).await?;
+            waits_for(&worker, &stream, told).await?;
         }
         reached(over).await;
         operator.batch_execute(&ends).await?;

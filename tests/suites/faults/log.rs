@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use anyhow::{Context, Result, ensure};
-use weir_tests::kafka::Stored;
+use weir_tests::kafka::{Kafka, Stored};
 use weir_tests::worker::{Plan, WAIT, Worker};
 
 use super::{Stream, compare, expected, rows, trace};
@@ -31,7 +31,9 @@ async fn accept(plan: &Plan, trace: &str) -> Result<String> {
 /// Runs the verb with these arguments on the plan's pipelines.
 async fn refusable(plan: &Plan, words: &[&str]) -> Result<String> {
     let pipelines = plan.folder().join("pipelines").display().to_string();
-    let ended = Plan::verb(&[&["accept-gap"], words, &["--pipelines", &pipelines]].concat())?.finish(WAIT).await?;
+    let (kafka, at) = (Kafka::from_environment()?, "--bootstrap-servers");
+    let flags = ["--pipelines", &pipelines, at, kafka.brokers()];
+    let ended = Plan::verb(&[&["accept-gap"], words, &flags].concat())?.finish(WAIT).await?;
     ensure!(ended.status.success(), "{}", ended.logs.tail(5));
     Ok(ended.output.tail(5))
 }
@@ -79,8 +81,17 @@ async fn records_that_were_deleted_unread_fail_the_task_and_nothing_is_passed_ov
     worker.stop().await?;
 
     let lane = format!("{}-1", stream.topic);
-    let refused = refusable(&plan, &[&stream.name, &lane, "--from", "60", "--to", "80"]).await.unwrap_err().to_string();
-    assert!(refused.contains("offsets 50 to 59 would be passed over as well: write --from 50"), "{refused}");
+    let refusals = [
+        (["--from", "60", "--to", "80"], "offsets 50 to 59 would be passed over as well: write --from 50"),
+        (
+            ["--from", "50", "--to", "90"],
+            "the log still holds what follows offset 80, which would be passed over: write --to 80",
+        ),
+    ];
+    for (range, sentence) in refusals {
+        let refused = refusable(&plan, &[&[stream.name.as_str(), &lane], &range[..]].concat()).await.unwrap_err();
+        assert!(refused.to_string().contains(sentence), "{refused}");
+    }
     for _ in 0..2 {
         let said = accept(&plan, &trace).await?;
         assert!(said.contains("it is read on from offset 80"), "{said}");

@@ -8,10 +8,9 @@ use clap::Args;
 
 use self::plan::{Moment, Plan};
 use super::named::Named;
-use crate::app::{self, plugins};
+use crate::app::plugins;
 use crate::config::worker::WorkerArgs;
 use crate::error::{Error, Kind, Result};
-use crate::kafka::log::Log;
 use crate::record::Lane;
 use crate::sink::timescale::archive::{Archive, Source};
 
@@ -98,7 +97,7 @@ fn plan(args: &ReplayArgs, named: &Named, archive: &Archive) -> Result<Plan> {
     let pipeline = &named.pipeline;
     let catalog = plugins::catalog(&named.settings, std::env::current_exe().ok())?;
     let stateful = plugins::is_stateful(&catalog, pipeline)?;
-    let log = Log::open(&app::consumer(pipeline, &named.settings.bootstrap_servers, "replay", 0, 1 << 20))?;
+    let log = named.log()?;
     let mut lanes = Vec::new();
     for topic in &pipeline.topics {
         lanes.extend(log.lanes(topic)?);

@@ -50,9 +50,9 @@ impl Puller {
         }
     }
 
-    /// Fills the cells of one row from a document. After a fault they are null.
+    /// Fills the cells of one row from a document; after a fault they are null. Returns whether the document is `null`.
     #[inline]
-    pub fn document(&mut self, row: usize, payload: &[u8]) -> Result<(), Fault> {
+    pub fn document(&mut self, row: usize, payload: &[u8]) -> Result<bool, Fault> {
         let Puller { root, branches, objects, cells, .. } = self;
         let mut document = Document { branches, objects, cells, row };
         document.whole(Cursor::new(payload), *root).inspect_err(|_| document.fail())
@@ -75,9 +75,10 @@ struct Document<'p> {
 
 impl Document<'_> {
     #[inline]
-    fn whole(&mut self, mut cursor: Cursor<'_>, root: Target) -> Result<(), Fault> {
+    fn whole(&mut self, mut cursor: Cursor<'_>, root: Target) -> Result<bool, Fault> {
         cursor.skip_whitespace();
-        match cursor.peek() {
+        let first = cursor.peek();
+        match first {
             // A document that is null has no fields: they stay absent, as in a tombstone.
             Some(b'n') => drop(cursor.literal()?),
             Some(b'{' | b'[') => cursor.leave(self.left_after_container(cursor, root, 0)?),
@@ -87,7 +88,7 @@ impl Document<'_> {
             _ => cursor.leave(self.left_after_scalar(cursor, root)?),
         }
         cursor.skip_whitespace();
-        if cursor.peek().is_none() { Ok(()) } else { Err(cursor.fault(Cause::Trailing)) }
+        if cursor.peek().is_none() { Ok(first == Some(b'n')) } else { Err(cursor.fault(Cause::Trailing)) }
     }
 
     #[cold]

@@ -146,8 +146,7 @@ fn tombstones(batch: &Batch, pulled: &[Option<Cow<'_, Column>>]) -> Vec<usize> {
         };
         empty = Some(empty.map_or_else(|| absent.clone(), |empty| &empty & absent));
     }
-    let has_no_value = |row: &usize| batch.origin.value(batch.rows.origin(*row)).is_none();
-    empty.iter().flat_map(BooleanBuffer::set_indices).filter(has_no_value).collect()
+    empty.iter().flat_map(BooleanBuffer::set_indices).filter(|&row| batch.is_tombstone(row)).collect()
 }
 
 /// Watches for columns whose field no record has.

@@ -41,7 +41,7 @@ fn batch(rows: Rows, columns: Vec<(&str, Column)>) -> Batch {
     let records = columns.first().map_or(rows.len(), |(_, column)| column.array.len());
     let columns = columns.into_iter().map(|(name, column)| (Path::new(name), column)).collect();
     let offsets = (0..records as i64).map(|record| 100 + record).collect();
-    Batch::new(origin(offsets, &[]), Decoded { columns }, rows)
+    Batch::new(origin(offsets, &[]), Decoded { columns, ..Decoded::default() }, rows)
 }
 
 fn encoder(columns: Vec<Bound>) -> CopyEncoder {
@@ -269,7 +269,7 @@ fn absent_column(rows: usize) -> Column {
 
 /// Tombstones at the offsets given, other records without a field, up to `records`, in one batch.
 fn with_tombstones(records: usize, tombstones: &[i64]) -> Batch {
-    let decoded = Decoded { columns: vec![(Path::new("price"), absent_column(records))] };
+    let decoded = Decoded { columns: vec![(Path::new("price"), absent_column(records))], ..Decoded::default() };
     Batch::new(origin((0..records as i64).collect(), tombstones), decoded, Rows::All(records))
 }
 
@@ -288,6 +288,14 @@ fn a_tombstone_is_refused_unless_a_stage_has_written_into_it() {
     assert_eq!(errors, [RowError { record: 1, stage: crate::record::Stage::Sink, field: None, message }]);
     let (_, lines, errors) = encode(&mut encoder(columns()), &written(None));
     assert_eq!((lines, errors), (vec![0, 1, 2], vec![]), "an explicit null is a field");
+}
+
+#[test]
+fn a_value_that_says_null_is_a_tombstone() {
+    let mut batch = with_tombstones(3, &[]);
+    Arc::get_mut(&mut batch.decoded).unwrap().nulls = vec![2];
+    let (_, lines, errors) = encode(&mut encoder(vec![field("price", ColumnType::Float8)]), &batch);
+    assert_eq!((lines, errors.len()), (vec![0, 1], 1));
 }
 
 #[test]

@@ -21,9 +21,15 @@ pub struct Accepted {
     pub next_offset: i64,
 }
 
-/// Accepts that the records `gap` of a lane are gone. Errors: [`Kind::GapRefused`] where the lane has no position, or
-/// another than the gap was named for.
-pub async fn accept(connection: &mut Connection, of: Pipeline<'_>, lane: &Lane, gap: &Range<i64>) -> Result<Accepted> {
+/// Accepts that the records `gap` of a lane are gone, whose log begins at `first`. Errors: [`Kind::GapRefused`] where the
+/// lane has no position, or another than the gap was named for, or the log still holds what would be passed over.
+pub async fn accept(
+    connection: &mut Connection,
+    of: Pipeline<'_>,
+    lane: &Lane,
+    first: i64,
+    gap: &Range<i64>,
+) -> Result<Accepted> {
     let doing = format!("accept a gap of {lane} in pipeline {}", of.name);
     let transaction = connection.client.transaction().await.map_err(|e| failure::error(&doing, &e))?;
     let known = read(&transaction, of, lane, gap).await.map_err(|e| failure::error(&doing, &e))?;
@@ -32,7 +38,7 @@ pub async fn accept(connection: &mut Connection, of: Pipeline<'_>, lane: &Lane, 
     if is_known {
         return Ok(Accepted { gaps: Vec::new(), next_offset });
     }
-    let (gaps, goes_on) = Gap::accept(next_offset, gap.start, gap.end).map_err(refused)?;
+    let (gaps, goes_on) = Gap::accept(next_offset, first, gap.start, gap.end).map_err(refused)?;
     record(transaction, of, lane, &gaps, goes_on).await.map_err(|e| failure::error(&doing, &e))?;
     Ok(Accepted { gaps, next_offset: goes_on })
 }

@@ -112,10 +112,10 @@ impl TimescaleSink {
         }
     }
 
-    /// Accepts that records of a lane are gone.
-    pub async fn accept_gap(&mut self, lane: &Lane, gap: &Range<i64>) -> Result<gap::Accepted> {
+    /// Accepts that records of a lane are gone, whose log begins at `first`.
+    pub async fn accept_gap(&mut self, lane: &Lane, first: i64, gap: &Range<i64>) -> Result<gap::Accepted> {
         let mut connection = self.take().await?;
-        let result = gap::accept(&mut connection, self.pipeline(), lane, gap).await;
+        let result = gap::accept(&mut connection, self.pipeline(), lane, first, gap).await;
         self.put_back(connection, failure_of(&result)).await;
         result
     }

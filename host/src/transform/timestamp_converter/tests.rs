@@ -23,7 +23,7 @@ fn batch(rows: usize, decoded: Vec<(Path, Column)>) -> Batch {
     let offsets: Vec<i64> = (0..rows as i64).collect();
     let payloads = Arc::new(OwnedPayloads::default());
     let origin = Origin::new(Lane::new("t", 0), offsets, vec![0; rows], rows as i64, 0, payloads);
-    Batch::new(Arc::new(origin), Decoded { columns: decoded }, Rows::All(rows))
+    Batch::new(Arc::new(origin), Decoded { columns: decoded, ..Decoded::default() }, Rows::All(rows))
 }
 
 /// A batch of records whose field `ts` has these cells, as a converter pulls it.

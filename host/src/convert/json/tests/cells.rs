@@ -207,6 +207,15 @@ fn a_null_key_and_a_tombstone_have_no_fields() {
 }
 
 #[test]
+fn documents_that_are_null_are_told_from_empty_ones() {
+    let pulled = pull(&Json, Side::Value, &values(&["null", "{}", " null ", r#"{"a":null}"#, "nul"]), &[("a", Int64)]);
+    assert_eq!(pulled.nulls, [0, 2]);
+    assert_eq!(pulled.malformed.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [4]);
+    let cells: Vec<_> = (0..5).map(|row| cell(&pulled.columns[0], row)).collect();
+    assert_eq!(cells, ["absent", "absent", "absent", "null", "null"]);
+}
+
+#[test]
 fn fields_of_the_other_side_are_refused() {
     let sentence = "field $key is not part of a JSON value; name a path into it";
     check_refused(&Json, Side::Value, &[("$key", Text)], sentence);
