@@ -22,6 +22,7 @@ use crate::error::{Error, Kind, Result};
 const LANE: &[&str] = &["pipeline", "topic", "partition"];
 const PIPELINE: &[&str] = &["pipeline"];
 const OUTCOME: &[&str] = &["pipeline", "outcome"];
+const KIND: &[&str] = &["pipeline", "kind"];
 
 /// The worker's metrics.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub struct Metrics {
     lag: IntGaugeVec,
     position: IntGaugeVec,
     replay_remaining: IntGaugeVec,
+    checkpoint: IntGaugeVec,
+    decisions: IntCounterVec,
     flushes: IntCounterVec,
     flush_attempts: IntCounterVec,
     flush_rows: HistogramVec,
@@ -119,6 +122,8 @@ pub struct LaneMetrics {
     pub position: IntGauge,
     /// Records still to be replayed with output off.
     pub replay_remaining: IntGauge,
+    /// The offset of its newest checkpoint that counts.
+    pub checkpoint: IntGauge,
     /// Linear memory of the lane's guests.
     pub guest_memory: IntGauge,
 }
@@ -138,6 +143,8 @@ impl Metrics {
             lag: gauge(&r, "weir_lag_records", "Records between the sink's position and the end of the log.", LANE)?,
             position: gauge(&r, "weir_next_offset", "The sink's next offset.", LANE)?,
             replay_remaining: gauge(&r, "weir_replay_remaining_records", "Records to replay with output off.", LANE)?,
+            checkpoint: gauge(&r, "weir_checkpoint_offset", "The offset of the newest checkpoint that counts.", LANE)?,
+            decisions: counter(&r, "weir_decisions_total", "Decisions committed, by kind.", KIND)?,
             flushes: counter(&r, "weir_flushes_total", "Transactions committed.", PIPELINE)?,
             flush_attempts: counter(&r, "weir_flush_attempts_total", "Transactions tried.", PIPELINE)?,
             flush_rows: histogram(&r, "weir_flush_rows", "Rows per transaction.", PIPELINE, &rows)?,
@@ -271,6 +278,11 @@ impl Metrics {
 }
 
 impl PipelineMetrics {
+    /// Counts a decision of a kind that was committed.
+    pub fn decided(&self, kind: &str) {
+        self.metrics.decisions.with_label_values(&[&self.pipeline, kind]).inc();
+    }
+
     /// The metrics of a lane.
     pub fn lane(&self, topic: &str, partition: i32) -> LaneMetrics {
         let m = &self.metrics;
@@ -283,6 +295,7 @@ impl PipelineMetrics {
             lag: m.lag.with_label_values(&labels),
             position: m.position.with_label_values(&labels),
             replay_remaining: m.replay_remaining.with_label_values(&labels),
+            checkpoint: m.checkpoint.with_label_values(&labels),
             guest_memory: m.guest_memory.with_label_values(&labels),
         }
     }
@@ -292,7 +305,7 @@ impl PipelineMetrics {
         let partition = partition.to_string();
         let labels = [self.pipeline.as_str(), topic, partition.as_str()];
         let m = &self.metrics;
-        for gauge in [&m.lag, &m.position, &m.replay_remaining, &m.guest_memory] {
+        for gauge in [&m.lag, &m.position, &m.replay_remaining, &m.checkpoint, &m.guest_memory] {
             // Absent where the lane never got so far.
             let _ = gauge.remove_label_values(&labels);
         }

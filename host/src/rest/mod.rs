@@ -181,6 +181,10 @@ fn task_body(id: usize, worker: &str, task: &TaskStatus) -> Value {
                 "end_offset": at.end,
                 "lag": at.end.zip(at.next_offset).map(|(end, next_offset)| (end - next_offset).max(0)),
                 "replay_until": at.replay_until,
+                "epoch": at.epoch,
+                "checkpoint_offset": at.checkpoint,
+                "decisions": at.decisions,
+                "fences": at.fences,
             })
         })
         .collect();

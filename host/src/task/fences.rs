@@ -13,6 +13,11 @@ pub(super) struct Fences {
 }
 
 impl Fences {
+    /// How often, since it was last long ago.
+    pub(super) fn count(self) -> u32 {
+        self.count
+    }
+
     /// Counts one more; the count begins anew when the last one is long ago. How long to wait before it is taken back,
     /// longer each time; None: it was taken more than [`FENCES_MAX`] times.
     pub(super) fn another(&mut self, now_ms: u64) -> Option<Duration> {

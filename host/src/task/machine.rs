@@ -406,6 +406,11 @@ impl Machine {
         spoke.unwrap_or(self.settings.generation)
     }
 
+    /// How often a lane was taken from us lately.
+    pub fn fences(&self, lane: &Lane) -> u32 {
+        self.fences.get(lane).map_or(0, |fences| fences.count())
+    }
+
     /// Whether rows may leave a lane: not while a chain that has just taken over waits for its first checkpoint.
     pub fn may_speak(&self, lane: &Lane) -> bool {
         self.courses.get(lane).is_none_or(Course::may_speak)

@@ -31,8 +31,12 @@ impl Task {
             match fate {
                 Fate::Committed => {
                     rows += segment.lines.len();
-                    if let Some(slot) = self.slots.get(&segment.lane) {
+                    for decision in &segment.decisions {
+                        metrics.decided(decision.kind.name());
+                    }
+                    if let Some(slot) = self.slots.get_mut(&segment.lane) {
                         slot.metrics.position.set(segment.to);
+                        slot.decided += segment.decisions.len() as u64;
                     }
                     self.suspects.committed(&segment.lane, segment.to);
                 }
@@ -60,14 +64,21 @@ impl Task {
     /// Refreshes status, lag and the group's offsets.
     pub(super) fn report(&mut self) {
         let positions: Vec<(Lane, i64)> = self.machine.ledger.positions().map(|(l, at)| (l.clone(), at)).collect();
-        let without = |(lane, doing): (&Lane, _)| (lane.clone(), LaneStatus { doing, ..LaneStatus::default() });
+        let fences = |lane: &Lane| self.machine.fences(lane);
+        let without = |(lane, doing): (&Lane, _)| {
+            (lane.clone(), LaneStatus { doing, fences: fences(lane), ..LaneStatus::default() })
+        };
         let mut lanes: BTreeMap<Lane, LaneStatus> = self.machine.unread().map(without).collect();
         for (lane, next_offset) in &positions {
             let end = self.consumer.cached_end(lane);
             let slot = self.slots.get(lane);
             let (replay_until, restoring) = (slot.and_then(Slot::replay_until), slot.is_some_and(Slot::is_restoring));
-            if let (Some(slot), Some(end)) = (self.slots.get(lane), end) {
+            if let (Some(slot), Some(end)) = (slot, end) {
                 slot.metrics.lag.set((end - next_offset).max(0));
+            }
+            let checkpoint = slot.and_then(Slot::last_checkpoint_at);
+            if let (Some(slot), Some(at)) = (slot, checkpoint) {
+                slot.metrics.checkpoint.set(at);
             }
             let doing = match replay_until {
                 _ if restoring => "restoring",
@@ -75,8 +86,17 @@ impl Task {
                 None if self.has_ended(lane) => "ended",
                 None => "running",
             };
-            let processed = self.machine.ledger.processed(lane);
-            let status = LaneStatus { doing, next_offset: Some(*next_offset), end, replay_until, processed };
+            let status = LaneStatus {
+                doing,
+                next_offset: Some(*next_offset),
+                end,
+                replay_until,
+                processed: self.machine.ledger.processed(lane),
+                epoch: slot.map(|slot| slot.claim.epoch),
+                checkpoint,
+                decisions: slot.map_or(0, |slot| slot.decided),
+                fences: fences(lane),
+            };
             lanes.insert(lane.clone(), status);
         }
         self.spec.status.set_lanes(lanes);

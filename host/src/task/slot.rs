@@ -29,6 +29,8 @@ pub struct Slot {
     pub claim: Claim,
     /// Its metrics.
     pub metrics: LaneMetrics,
+    /// Decisions committed since the claim.
+    pub decided: u64,
     /// Whether it has been read as far as it is to be.
     pub has_ended: bool,
     /// Which chain speaks.
@@ -99,6 +101,7 @@ impl Slot {
         let base = Base { compared: same_chain, ..Base::start(&claim) }.beyond(&claim.gaps).under(&claim.decisions);
         Slot {
             metrics,
+            decided: 0,
             has_ended: false,
             generation,
             is_broken: false,

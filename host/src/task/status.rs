@@ -46,6 +46,14 @@ pub struct LaneStatus {
     pub replay_until: Option<i64>,
     /// The offset up to which it has been processed, where it is held.
     pub processed: Option<i64>,
+    /// The epoch of the claim, where it is held.
+    pub epoch: Option<i64>,
+    /// The offset of the newest checkpoint that counts, of the chain that speaks.
+    pub checkpoint: Option<i64>,
+    /// Decisions committed since it was claimed.
+    pub decisions: u64,
+    /// How often it was taken from this worker lately.
+    pub fences: u32,
 }
 
 /// Whom a task can wait for. Each is waited for on its own: that the database answers says nothing of the broker.

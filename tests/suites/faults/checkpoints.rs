@@ -40,6 +40,18 @@ impl Kept {
         counted.with_context(|| format!("the worker's log ends with:\n{}", worker.logs().tail(30)))
     }
 
+    /// Waits until the worker's status names the newest checkpoint of each lane.
+    async fn told(&self, worker: &Worker) -> Result<()> {
+        let look = async || {
+            let (status, newest) = (worker.status(&self.stream.name).await?, self.newest().await?);
+            let lanes = status["tasks"][0]["lanes"].as_array().context("no lanes")?;
+            let told: Vec<Option<i64>> = lanes.iter().map(|lane| lane["checkpoint_offset"].as_i64()).collect();
+            ensure!(told == newest.iter().copied().map(Some).collect::<Vec<_>>(), "{told:?} of {newest:?}");
+            Ok(())
+        };
+        worker.until("the newest checkpoints in the status", look).await
+    }
+
     /// The offset of each lane's newest checkpoint.
     async fn newest(&self) -> Result<Vec<i64>> {
         let sql =
@@ -97,6 +109,7 @@ async fn a_killed_worker_goes_on_from_its_checkpoints() -> Result<()> {
             kept.stream.send(60)?;
             kept.stream.arrived(&worker).await?;
             kept.counted(&worker, newest.iter().min().copied().unwrap_or_default() + 40).await?;
+            kept.told(&worker).await?;
         }
         let restores = worker.metric(&format!("weir_restores_total{{pipeline=\"{}\"}}", kept.stream.name)).await?;
         assert!((restores - 2.0).abs() < f64::EPSILON, "both lanes were restored: {restores}");

@@ -131,11 +131,28 @@ mod long {
     }
 }
 
-/// What a worker's status says of its only task: state, what it waits for, and why it failed.
-async fn task(worker: &Worker, pipeline: &str) -> Result<(String, String, String)> {
-    let status = worker.status(pipeline).await?;
-    let text = |name: &str| status["tasks"][0].get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    Ok((text("state"), text("waiting"), text("trace")))
+/// What a worker's status says of its only task.
+struct Task(Value);
+
+impl Task {
+    async fn of(worker: &Worker, pipeline: &str) -> Result<Self> {
+        Ok(Self(worker.status(pipeline).await?["tasks"][0].take()))
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.0[name].as_str().unwrap_or_default()
+    }
+
+    /// Why it has failed, where it has.
+    fn failure(&self) -> Option<String> {
+        (self.text("state") == "FAILED").then(|| self.text("trace").to_owned())
+    }
+
+    /// How often lanes were taken from it.
+    fn fences(&self) -> u64 {
+        let lanes = self.0["lanes"].as_array().into_iter().flatten();
+        lanes.filter_map(|lane| lane["fences"].as_u64()).sum()
+    }
 }
 
 #[tokio::test]
@@ -144,14 +161,15 @@ async fn of_two_groups_on_one_pipeline_one_gives_up_and_names_the_other() -> Res
     let url = stream.db.url();
     let plans = [stream.plan(&url, "")?, stream.plan(&url, "consumer.override.group.id: rival\n")?];
     let workers = [plans[0].start()?, plans[1].start()?];
-    let (name, mut said) = (stream.name.clone(), [false, false]);
+    let (name, mut said, mut counted) = (stream.name.clone(), [false, false], [false, false]);
     let look = async || {
         stream.send(1)?;
         let mut failed = None;
         for (at, worker) in workers.iter().enumerate() {
-            let (state, waiting, trace) = task(worker, &name).await?;
-            said[at] |= waiting.contains("holds the position of");
-            failed = failed.or((state == "FAILED").then_some((at, trace)));
+            let task = Task::of(worker, &name).await?;
+            said[at] |= task.text("waiting").contains("holds the position of");
+            counted[at] |= task.fences() > 0;
+            failed = failed.or(task.failure().map(|trace| (at, trace)));
         }
         failed.context("both still run")
     };
@@ -159,7 +177,7 @@ async fn of_two_groups_on_one_pipeline_one_gives_up_and_names_the_other() -> Res
     let (winner, owner) = (&workers[1 - loser], id(&plans[1 - loser])?);
     assert!(trace.contains(&format!("was taken more than 5 times, last by worker {owner}")), "{trace}");
     assert!(trace.contains("stop one of them, or give them the same group"), "{trace}");
-    assert!(said[loser], "the fenced one says so before");
+    assert!(said[loser] && counted[loser], "the fenced one says so before, and how often");
     stream.send(20)?;
     stream.arrived(winner).await?;
     winner.tasks_are(&stream.name, "RUNNING").await?;
@@ -200,9 +218,9 @@ async fn of_two_workers_of_one_name_one_gives_up_and_names_it() -> Result<()> {
     let look = async || {
         let mut failed = None;
         for (at, worker) in workers.iter().enumerate() {
-            let (state, waiting, trace) = task(worker, &name).await?;
-            said[at] |= waiting.contains("is named");
-            failed = failed.or((state == "FAILED").then_some((at, trace)));
+            let task = Task::of(worker, &name).await?;
+            said[at] |= task.text("waiting").contains("is named");
+            failed = failed.or(task.failure().map(|trace| (at, trace)));
         }
         failed.context("both still run")
     };

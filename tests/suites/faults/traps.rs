@@ -53,6 +53,14 @@ async fn a_trap_then_a_crash_before_the_flush_commits_excludes_the_record_once()
     let worker = plan.start()?;
     stream.arrived(&worker).await?;
     assert_eq!(rebuilt(&worker), TRAPS, "it is found out again");
+    let counted = format!("weir_decisions_total{{kind=\"excluded\",pipeline=\"{}\"}}", stream.name);
+    assert!((worker.metric(&counted).await? - 1.0).abs() < f64::EPSILON);
+    let told = async || {
+        let status = worker.status(&stream.name).await?;
+        ensure!(status["tasks"][0]["lanes"][0]["decisions"] == 1, "{status}");
+        Ok(())
+    };
+    worker.until("the decision in the status", told).await?;
     let decided = format!("weir.decision WHERE kind = 'excluded' AND at_offset = {fault} AND stage = 0");
     assert_eq!((stream.db.count("weir.decision").await?, stream.db.count(&decided).await?), (1, 1));
     worker.kill().await?;
