@@ -168,12 +168,7 @@ impl Metrics {
                 &seconds,
             )?,
             restores: counter(&r, "weir_restores_total", "Lanes whose state came from a checkpoint.", PIPELINE)?,
-            idle_advances: counter(
-                &r,
-                "weir_idle_advances_total",
-                "Silences by which watermarks were moved.",
-                PIPELINE,
-            )?,
+            idle_advances: counter(&r, "weir_idle_advances_total", "Silences that moved watermarks.", PIPELINE)?,
             rebuilds: counter(&r, "weir_rebuilds_total", "Lanes rebuilt because a guest broke.", PIPELINE)?,
             swaps: counter(&r, "weir_swaps_total", "Chains that were to take over, by what became of them.", OUTCOME)?,
             swap_pause_seconds: histogram(
@@ -193,11 +188,7 @@ impl Metrics {
             )?,
             stages: Stages::default(),
             memory: single(&r, "weir_memory_bytes", "Memory that the allocator holds.")?,
-            refused_files: single(
-                &r,
-                "weir_pipeline_files_refused",
-                "Pipeline files that cannot be used as they are.",
-            )?,
+            refused_files: single(&r, "weir_pipeline_files_refused", "Pipeline files that cannot be used.")?,
             registry: r,
         }))
     }

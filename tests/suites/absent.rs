@@ -106,6 +106,36 @@ async fn a_rare_field_is_not_asked_for_again_after_a_restart() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_table_is_made_after_the_first_records_unless_they_have_no_field() -> Result<()> {
+    let bed = Bed::start("v int8").await?;
+    let producer = bed.kafka.producer()?;
+    producer.send(&bed.topic, &Record::tombstone().key("k"))?;
+    producer.send(&bed.topic, &Record::new("null").key("k"))?;
+    producer.flush()?;
+    let made =
+        |more: &str| bed.yaml(more).replace("table.name.format: ticks", "table.name.format: made\nauto.create: true");
+    let plan = bed.plan("")?.pipeline(&bed.name, &made("errors.tolerance: all\n"))?;
+    let worker = plan.start()?;
+    let status = worker.tasks_are(&bed.name, "FAILED").await?;
+    let trace = status["tasks"][0]["trace"].as_str().unwrap_or_default().to_owned();
+    assert!(trace.contains("has a field: name the table's columns in `fields`"), "{trace}");
+    worker.stop().await?;
+
+    let plan = plan.pipeline(&bed.name, &made("errors.tolerance: all\nfields: v:int64,note:text\n"))?;
+    let worker = plan.start()?;
+    producer.send(&bed.topic, &Record::new(r#"{"v":7,"note":"x"}"#))?;
+    producer.flush()?;
+    let look = async || {
+        let rows = bed.db.rows("SELECT v, note FROM made").await?;
+        ensure!(rows == [[Some("7".to_owned()), Some("x".to_owned())]], "{rows:?}");
+        Ok(())
+    };
+    worker.until("the row", look).await?;
+    worker.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn tombstones_pass_plugins_by_and_are_no_rows() -> Result<()> {
     let bed = Bed::start("v float8, sma float8").await?;
     let producer = bed.kafka.producer()?;

@@ -8,6 +8,7 @@ mod compaction;
 mod cuts;
 mod database;
 mod fences;
+mod floods;
 mod history;
 mod log;
 mod memory;

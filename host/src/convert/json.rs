@@ -70,8 +70,8 @@ impl Converter for Json {
         Ok(Box::new(JsonReader { side, puller }))
     }
 
-    fn sample(&self, origin: &Origin) -> Vec<Field> {
-        sample::sample(origin)
+    fn sample(&self, origin: &Origin) -> Option<Vec<Field>> {
+        Some(sample::sample(origin)).filter(|fields| !fields.is_empty())
     }
 
     fn explain(&self, origin: &Origin, row: usize, path: &Path, kind: Kind) -> String {

@@ -84,8 +84,9 @@ pub trait Converter: Send + Sync {
     fn reader(&self, side: Side, wants: &[(Path, Kind)]) -> Result<Box<dyn Reader>>;
 
     /// The fields found in a run's values, for `auto.create`: numbers float64, texts text, booleans boolean,
-    /// objects and arrays json, a field that is null in every record text; in order of first appearance.
-    fn sample(&self, origin: &Origin) -> Vec<Field>;
+    /// objects and arrays json, a field that is null in every record text; in order of first appearance. None where no
+    /// value has fields that could be named, though the format has: the run is no sample.
+    fn sample(&self, origin: &Origin) -> Option<Vec<Field>>;
 
     /// Why a cell is a mismatch, or null where a value is required, in one sentence that names field and value.
     fn explain(&self, origin: &Origin, row: usize, path: &Path, kind: Kind) -> String;

@@ -19,8 +19,8 @@ impl Converter for Text {
     }
 
     /// None: a text has no fields.
-    fn sample(&self, _origin: &Origin) -> Vec<Field> {
-        Vec::new()
+    fn sample(&self, _origin: &Origin) -> Option<Vec<Field>> {
+        Some(Vec::new())
     }
 
     fn explain(&self, origin: &Origin, row: usize, path: &Path, kind: Kind) -> String {

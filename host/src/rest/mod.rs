@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::error::{Error, Kind, Result};
+use crate::limits::REST_CLOSE_MAX;
 use crate::metrics::Metrics;
 use crate::task::status::TaskStatus;
 use crate::worker::swap::Life;
@@ -60,14 +61,18 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener> {
     bound.map_err(|e| Error::caused(Kind::Config, format!("listen on {address}"), e))
 }
 
-/// Serves until `stop` turns true.
-pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) -> Result<()> {
-    let stopped = async move {
-        // A sender that is gone means the same.
-        let _ = stop.wait_for(|stop| *stop).await;
-    };
-    let served = axum::serve(listener, router).with_graceful_shutdown(stopped).await;
-    served.map_err(|e| Error::caused(Kind::Internal, "serve REST", e))
+/// Serves until `stop` turns true, and then no longer than [`REST_CLOSE_MAX`], whatever clients do.
+pub async fn serve(listener: TcpListener, router: Router, stop: watch::Receiver<bool>) -> Result<()> {
+    let served = axum::serve(listener, router).with_graceful_shutdown(stopped(stop.clone()));
+    tokio::select! {
+        served = served.into_future() => served.map_err(|e| Error::caused(Kind::Internal, "serve REST", e)),
+        () = async { stopped(stop).await; tokio::time::sleep(REST_CLOSE_MAX).await } => Ok(()),
+    }
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // A sender that is gone means the same.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 async fn root() -> Json<Value> {

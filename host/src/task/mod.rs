@@ -560,7 +560,9 @@ impl Task {
                 continue;
             }
             if self.sampled.insert(Arc::clone(topic)) {
-                let sample = self.spec.line.converters.value.sample(&run);
+                let Some(sample) = self.spec.line.converters.value.sample(&run) else {
+                    return self.on(Event::Failed(no_sample(topic, run.len())));
+                };
                 self.prepare(self.spec.line.generation, Arc::clone(topic), Some(sample));
             }
             self.pending.push_front(run);
@@ -643,6 +645,15 @@ impl Task {
         }
         outcome
     }
+}
+
+/// A table cannot be made after records that have no fields.
+fn no_sample(topic: &str, records: usize) -> Error {
+    let message = format!(
+        "a table for topic {topic} cannot be made by its first records, as none of {records} has a field: name the table's \
+         columns in `fields`"
+    );
+    Error::new(Kind::TableMissing, message)
 }
 
 impl SpecParts {

@@ -1,7 +1,7 @@
 //! Runs of documents: neighbours, malformed ones among good ones, and what a sample of them shows.
 
 use super::super::Json;
-use crate::convert::testing::{cell, pull, values};
+use crate::convert::testing::{cell, origin, pull, record, values};
 use crate::convert::{Converter, Side};
 use crate::record::Kind::{self, Boolean, Float64, Int64, Text};
 
@@ -56,7 +56,7 @@ fn a_sample_names_fields_in_order_of_first_appearance() {
         r#"{"mixed":"x","late":false,"twice":1,"twice":"x","":0,"$x":0,"a.b":0,"\u0061":0}"#,
     ]);
     let fields: Vec<(String, Kind)> =
-        Json.sample(&run).into_iter().map(|f| (f.path.as_str().to_owned(), f.kind)).collect();
+        Json.sample(&run).unwrap().into_iter().map(|f| (f.path.as_str().to_owned(), f.kind)).collect();
     let expected = [
         ("symbol", Text),
         ("none", Text),
@@ -73,9 +73,15 @@ fn a_sample_names_fields_in_order_of_first_appearance() {
 }
 
 #[test]
+fn what_has_no_fields_is_no_sample() {
+    assert_eq!(Json.sample(&values(&["null", "not json", "{}", "[1]", "7"])), None);
+    assert_eq!(Json.sample(&origin(vec![record(None, None)])), None);
+}
+
+#[test]
 fn what_a_sample_names_can_be_pulled() {
     let run = values(&[r#"{"a":1,"b":"x","c":[true],"d":null,"e":false}"#, r#"{"a":2.5}"#]);
-    let fields = Json.sample(&run);
+    let fields = Json.sample(&run).unwrap();
     let wants: Vec<_> = fields.into_iter().map(|field| (field.path, field.kind)).collect();
     let pulled = Json.reader(Side::Value, &wants).unwrap().read(&run).unwrap();
     let cells: Vec<String> = pulled.columns.iter().map(|column| cell(column, 0)).collect();
