@@ -118,6 +118,8 @@ pub const DATABASE_IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(60);
 pub const DATABASE_CLOSE_MAX: Duration = Duration::from_secs(1);
 /// Time for answers of REST that are under way when the worker ends; a client that does not read holds nobody up.
 pub const REST_CLOSE_MAX: Duration = Duration::from_secs(1);
+/// What a decision counts in a flush, in bytes: itself with its sentence, and both again on their way to the database.
+pub const DECISION_BYTES: usize = 512;
 /// Bytes of one message while rows are copied; small enough to stay in the processor's cache on the way.
 pub const COPY_CHUNK_BYTES: usize = 32 << 10;
 /// Records in a second whose age at their commit is measured, about.

@@ -8,6 +8,7 @@ use super::gap::Gap;
 use super::lane::Lane;
 use super::origin::Origin;
 use super::row_error::Stage;
+use crate::limits::DECISION_BYTES;
 
 /// What replay could not derive from the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -122,10 +123,16 @@ impl Segment {
         }
     }
 
-    /// What it holds in memory, in bytes: encoded rows, their offsets, and the payloads.
+    /// What it holds in memory, in bytes: encoded rows, their offsets, decisions, and the payloads.
     pub fn bytes(&self) -> usize {
         let encoded = self.data.capacity() + self.lines.capacity() * size_of::<i64>();
-        encoded + self.origins.iter().map(|o| o.bytes).sum::<usize>()
+        let decided = self.decisions.len() * DECISION_BYTES;
+        encoded + decided + self.origins.iter().map(|o| o.bytes).sum::<usize>()
+    }
+
+    /// Rows and decisions, of which a transaction takes so many.
+    pub fn entries(&self) -> usize {
+        self.lines.len() + self.decisions.len()
     }
 }
 

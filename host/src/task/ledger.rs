@@ -131,11 +131,11 @@ impl Ledger {
         standing.processed = to;
         standing.idles += segment.idles - before.idles;
         self.bytes += segment.bytes() - counted;
-        self.rows += segment.lines.len() - before.lines;
+        self.rows += segment.entries() - before.lines - before.decisions;
         filled
     }
 
-    /// Encoded rows waiting in open segments.
+    /// Encoded rows and decisions waiting in open segments.
     pub fn open_rows(&self) -> usize {
         self.rows
     }
@@ -193,7 +193,7 @@ impl Ledger {
 
     fn count(&mut self) {
         self.bytes = self.open.values().map(Segment::bytes).sum();
-        self.rows = self.open.values().map(|s| s.lines.len()).sum();
+        self.rows = self.open.values().map(Segment::entries).sum();
     }
 }
 
@@ -240,6 +240,8 @@ fn not_held(lane: &Lane) -> Error {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test may panic")]
     use super::*;
+    use crate::limits::DECISION_BYTES;
+    use crate::record::{Decision, DecisionKind, Stage};
     use uuid::Uuid;
 
     fn claim(partition: i32, epoch: i64, next_offset: i64) -> Claim {
@@ -283,6 +285,24 @@ mod tests {
         assert_eq!(ranges, [(0, 5, 6), (1, 10, 13)]);
         assert_eq!(claims.iter().map(|c| c.next_offset).collect::<Vec<_>>(), [5, 10]);
         assert!(!ledger.has_open());
+        assert_eq!((ledger.open_rows(), ledger.open_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn what_was_decided_takes_room_in_a_flush_as_rows_do() {
+        let mut ledger = Ledger::default();
+        ledger.open(claim(0, 1, 0));
+        fill(&mut ledger, 0, 2, &[0, 1]);
+        let (rows, bytes) = (ledger.open_rows(), ledger.open_bytes());
+        let (kind, stage) = (DecisionKind::Rejected, Stage::ValueConverter);
+        let decided = (2..5).map(|offset| Decision { offset, kind, stage, detail: String::new() });
+        let fill = |segment: &mut Segment| {
+            segment.decisions.extend(decided);
+            Ok::<(), Error>(())
+        };
+        ledger.fill(&Lane::new("t", 0), 5, 0, fill).unwrap();
+        assert_eq!((ledger.open_rows(), ledger.open_bytes()), (rows + 3, bytes + 3 * DECISION_BYTES));
+        drop(ledger.take());
         assert_eq!((ledger.open_rows(), ledger.open_bytes()), (0, 0));
     }
 

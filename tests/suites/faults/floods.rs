@@ -1,7 +1,7 @@
 //! Too much of what a worker is to put up with: requests by the thousand, readers that hang, and records that are all at
 //! fault. The stream goes on, within its memory.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -91,7 +91,7 @@ async fn at_fault(count: usize) -> Result<()> {
         let decided = stream.db.count("weir.decision WHERE kind = 'rejected'").await?;
         ensure!(decided == (times * 2 * count) as i64, "{decided} records are recorded");
         ensure!(worker.logs().with("record skipped").is_empty(), "they are logged, though nobody asked for that");
-        within_memory(&worker)?;
+        within_memory(&worker).with_context(|| format!("with {decided} decisions"))?;
         worker.tasks_are(&stream.name, "RUNNING").await?;
         worker.kill().await?;
     }
@@ -116,8 +116,7 @@ mod long {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_flood_of_requests_and_one_of_records_at_fault_cost_nothing() -> Result<()> {
-        scraped(160_000).await?;
-        at_fault(500_000).await
+    async fn a_flood_of_requests_costs_the_stream_nothing() -> Result<()> {
+        scraped(160_000).await
     }
 }

@@ -24,7 +24,12 @@ async fn stays_within(memory_mib: u64, partitions: i32, per_partition: usize) ->
     db.batch_execute("CREATE TABLE texts (kafka_topic text, kafka_partition int4, kafka_offset int8, text text)")
         .await?;
     let topic = kafka.topic_with("memory", partitions, &[("max.message.bytes", "2097152")]).await?;
-    let producer = kafka.producer_with(&[("message.max.bytes", "2000000"), ("queue.buffering.max.kbytes", "65536")])?;
+    // Offsets tell numbers: what is sent again, as to a leader that has just been elected, must not change places.
+    let producer = kafka.producer_with(&[
+        ("message.max.bytes", "2000000"),
+        ("queue.buffering.max.kbytes", "65536"),
+        ("enable.idempotence", "true"),
+    ])?;
     for number in 0..per_partition {
         for partition in 0..partitions {
             let number = format!("{:0NUMBER_BYTES$}", partition as usize * 10_000 + number);
