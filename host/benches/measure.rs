@@ -5,9 +5,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-
-/// Clock ticks of `/proc/PID/stat` per second: fixed in the kernel's interface to programs.
-const TICKS_PER_S: u64 = 100;
+use weir_tests::process;
 
 /// What every bench is told.
 pub struct Arguments {
@@ -129,33 +127,19 @@ impl Process {
 
     /// CPU time of it and of its children that have ended, and of those that run.
     pub fn cpu(&self) -> Result<Duration> {
-        let mut ticks = self.ticks(4)?;
+        let mut time = process::cpu_with_ended_children(self.id)?;
         for entry in fs::read_dir("/proc")? {
             let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-            let child = Process { name: self.name, id };
-            if child.fields().is_ok_and(|fields| fields.get(1) == Some(&u64::from(self.id))) {
-                ticks += child.ticks(2).unwrap_or(0);
+            // It may have ended meanwhile.
+            if process::parent(id).is_ok_and(|parent| parent == u64::from(self.id)) {
+                time += process::cpu(id).unwrap_or_default();
             }
         }
-        Ok(Duration::from_millis(ticks * 1_000 / TICKS_PER_S))
-    }
-
-    /// The first `count` of utime, stime, cutime and cstime.
-    fn ticks(&self, count: usize) -> Result<u64> {
-        Ok(self.fields()?.iter().skip(11).take(count).sum())
-    }
-
-    /// The fields of `/proc/PID/stat` after the name; the state counts as 0.
-    fn fields(&self) -> Result<Vec<u64>> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id))?;
-        let (_, after) = stat.rsplit_once(") ").context("a name in brackets")?;
-        Ok(after.split(' ').map(|field| field.trim().parse().unwrap_or(0)).collect())
+        Ok(time)
     }
 
     /// Most resident memory so far, in bytes.
     pub fn peak_rss_bytes(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel tells no VmHWM")?;
-        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+        process::memory(self.id, "VmHWM:")
     }
 }

@@ -269,9 +269,9 @@ impl Metrics {
 }
 
 impl PipelineMetrics {
-    /// Counts a decision of a kind that was committed.
-    pub fn decided(&self, kind: &str) {
-        self.metrics.decisions.with_label_values(&[&self.pipeline, kind]).inc();
+    /// Counts decisions of a kind that were committed.
+    pub fn decided(&self, kind: &str, count: u64) {
+        self.metrics.decisions.with_label_values(&[&self.pipeline, kind]).inc_by(count);
     }
 
     /// The metrics of a lane.

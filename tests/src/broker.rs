@@ -1,7 +1,6 @@
 //! A Kafka broker of a test's own, for tests that kill it, and for those that have the network to it fail.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -12,6 +11,7 @@ use crate::environment::{directory, repository};
 use crate::eventually::eventually;
 use crate::kafka::Kafka;
 use crate::link::Link;
+use crate::worker::free_ports;
 
 /// Longest wait for the broker to serve; it may have a kill to recover from.
 const WAIT: Duration = Duration::from_secs(60);
@@ -77,18 +77,6 @@ impl Drop for Broker {
             self.kill().unwrap_or_default();
         }
     }
-}
-
-/// Ports of the loopback address that nobody listens on now; different ones, as all are held until the last is found.
-fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    let mut held = Vec::with_capacity(N);
-    let mut ports = [0; N];
-    for port in &mut ports {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        *port = listener.local_addr()?.port();
-        held.push(listener);
-    }
-    Ok(ports)
 }
 
 fn at(port: u16) -> String {

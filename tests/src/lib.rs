@@ -11,6 +11,7 @@ pub mod link;
 pub mod logs;
 pub mod ohlc_cases;
 pub mod postgres;
+pub mod process;
 pub mod proxy;
 pub mod rest;
 pub mod sma_cases;

@@ -9,20 +9,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::environment::{BINARY, PLUGINS, directory, variable};
 use crate::eventually::eventually;
 use crate::logs::Logs;
+use crate::process;
 use crate::rest::{self, Response};
 
 /// Longest wait for a worker to answer, or for a state to be reached.
 pub const WAIT: Duration = Duration::from_secs(30);
 /// The variable that gives each process of a test run a number of its own.
 pub const PROCESS: &str = "WEIR_TEST_PROCESS";
-/// Clock ticks per second in `/proc/PID/stat`: fixed in the kernel's interface to programs.
-const TICKS_PER_S: u64 = 100;
 /// Log lines shown when a worker does not do what is waited for.
 const TAIL_LINES: usize = 30;
 
@@ -150,7 +149,22 @@ impl Plan {
 /// # Errors
 /// When none can be had.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    free_ports().map(|[port]| port)
+}
+
+/// The same for several: different ones, as all are held until the last is found.
+///
+/// # Errors
+/// When they cannot be had.
+pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    let mut held = Vec::with_capacity(N);
+    let mut ports = [0; N];
+    for port in &mut ports {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        *port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(ports)
 }
 
 /// What a process that has ended left behind.
@@ -300,29 +314,16 @@ impl Worker {
 
     /// Resident memory now, in bytes.
     pub fn rss_bytes(&self) -> Result<u64> {
-        self.memory("VmRSS:")
+        process::memory(self.id(), "VmRSS:")
     }
 
     /// Most resident memory so far, in bytes.
     pub fn rss_peak_bytes(&self) -> Result<u64> {
-        self.memory("VmHWM:")
+        process::memory(self.id(), "VmHWM:")
     }
 
     /// CPU time that it has used so far.
     pub fn cpu(&self) -> Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
-        let (_, after) = stat.rsplit_once(") ").context("a name in brackets")?;
-        // From the state on: utime and stime are the twelfth and the thirteenth.
-        let ticks = after.split(' ').skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
-        Ok(Duration::from_millis(ticks * 1_000 / TICKS_PER_S))
-    }
-
-    fn memory(&self, line: &str) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
-        let Some(value) = status.lines().find_map(|text| text.strip_prefix(line)) else {
-            bail!("the kernel tells no {line}");
-        };
-        let kib: u64 = value.trim().trim_end_matches(" kB").parse()?;
-        Ok(kib * 1024)
+        process::cpu(self.id())
     }
 }

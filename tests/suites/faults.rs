@@ -163,7 +163,7 @@ fn price(number: u64) -> f64 {
 async fn waits_for(worker: &Worker, stream: &Stream, told: &str) -> Result<()> {
     let look = async || {
         let status = worker.status(&stream.name).await?;
-        let waiting = status["tasks"][0].get("waiting").and_then(|text| text.as_str()).unwrap_or_default();
+        let waiting = status["tasks"][0]["waiting"].as_str().unwrap_or_default();
         ensure!(waiting.contains(told), "{status}");
         Ok(())
     };
@@ -174,7 +174,7 @@ async fn waits_for(worker: &Worker, stream: &Stream, told: &str) -> Result<()> {
 async fn waits_no_more(worker: &Worker, stream: &Stream) -> Result<()> {
     let look = async || {
         let status = worker.status(&stream.name).await?;
-        ensure!(status["tasks"][0].get("waiting").is_none_or(serde_json::Value::is_null), "{status}");
+        ensure!(status["tasks"][0]["waiting"].is_null(), "{status}");
         Ok(())
     };
     worker.until("a status of a task that waits for nothing", look).await

@@ -44,8 +44,8 @@ impl Gap {
                 from - 1
             ));
         }
-        if to > next_offset.max(first) {
-            let there = first.max(next_offset);
+        let there = first.max(next_offset);
+        if to > there {
             return Err(format!(
                 "the log still holds what follows offset {there}, which would be passed over: write --to {there}"
             ));

@@ -16,7 +16,7 @@ pub struct Ledger {
     spare: Vec<(Vec<u8>, Vec<i64>)>,
     spare_bytes_max: usize,
     bytes: usize,
-    rows: usize,
+    entries: usize,
 }
 
 #[derive(Debug)]
@@ -131,13 +131,13 @@ impl Ledger {
         standing.processed = to;
         standing.idles += segment.idles - before.idles;
         self.bytes += segment.bytes() - counted;
-        self.rows += segment.entries() - before.lines - before.decisions;
+        self.entries += segment.entries() - before.lines - before.decisions;
         filled
     }
 
     /// Encoded rows and decisions waiting in open segments.
-    pub fn open_rows(&self) -> usize {
-        self.rows
+    pub fn open_entries(&self) -> usize {
+        self.entries
     }
 
     /// Memory held by open segments, in bytes.
@@ -193,7 +193,7 @@ impl Ledger {
 
     fn count(&mut self) {
         self.bytes = self.open.values().map(Segment::bytes).sum();
-        self.rows = self.open.values().map(Segment::entries).sum();
+        self.entries = self.open.values().map(Segment::entries).sum();
     }
 }
 
@@ -279,13 +279,13 @@ mod tests {
         fill(&mut ledger, 1, 12, &[10, 11]);
         fill(&mut ledger, 0, 6, &[5]);
         fill(&mut ledger, 1, 13, &[12]);
-        assert_eq!(ledger.open_rows(), 4);
+        assert_eq!(ledger.open_entries(), 4);
         let (flush, claims) = ledger.take();
         let ranges: Vec<_> = flush.segments.iter().map(|s| (s.lane.partition, s.from, s.to)).collect();
         assert_eq!(ranges, [(0, 5, 6), (1, 10, 13)]);
         assert_eq!(claims.iter().map(|c| c.next_offset).collect::<Vec<_>>(), [5, 10]);
         assert!(!ledger.has_open());
-        assert_eq!((ledger.open_rows(), ledger.open_bytes()), (0, 0));
+        assert_eq!((ledger.open_entries(), ledger.open_bytes()), (0, 0));
     }
 
     #[test]
@@ -293,7 +293,7 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.open(claim(0, 1, 0));
         fill(&mut ledger, 0, 2, &[0, 1]);
-        let (rows, bytes) = (ledger.open_rows(), ledger.open_bytes());
+        let (entries, bytes) = (ledger.open_entries(), ledger.open_bytes());
         let (kind, stage) = (DecisionKind::Rejected, Stage::ValueConverter);
         let decided = (2..5).map(|offset| Decision { offset, kind, stage, detail: String::new() });
         let fill = |segment: &mut Segment| {
@@ -301,9 +301,9 @@ mod tests {
             Ok::<(), Error>(())
         };
         ledger.fill(&Lane::new("t", 0), 5, 0, fill).unwrap();
-        assert_eq!((ledger.open_rows(), ledger.open_bytes()), (rows + 3, bytes + 3 * DECISION_BYTES));
+        assert_eq!((ledger.open_entries(), ledger.open_bytes()), (entries + 3, bytes + 3 * DECISION_BYTES));
         drop(ledger.take());
-        assert_eq!((ledger.open_rows(), ledger.open_bytes()), (0, 0));
+        assert_eq!((ledger.open_entries(), ledger.open_bytes()), (0, 0));
     }
 
     #[test]

@@ -223,7 +223,7 @@ impl Machine {
         if full || self.phase != Phase::Running {
             return 0;
         }
-        self.settings.flush_rows_max.saturating_sub(self.ledger.open_rows())
+        self.settings.flush_rows_max.saturating_sub(self.ledger.open_entries())
     }
 
     /// How many bytes the open flush still takes.
@@ -619,7 +619,7 @@ impl Machine {
         }
         let opened_at = *self.opened_at_ms.get_or_insert(now_ms);
         let full = self.phase == Phase::Draining
-            || self.ledger.open_rows() >= self.settings.flush_rows_max
+            || self.ledger.open_entries() >= self.settings.flush_rows_max
             || self.ledger.open_bytes() >= self.settings.flush_bytes_max;
         if self.in_flight || !(full || now_ms >= opened_at + self.settings.linger_ms) {
             return None;

@@ -9,7 +9,7 @@ use super::status::{LaneStatus, Party};
 use super::writer::{Fate, Report};
 use super::{SpecParts, Task};
 use crate::error::{Error, Kind};
-use crate::record::{Lane, Stage};
+use crate::record::{Decision, Lane, Stage};
 
 impl Task {
     /// Books a flush in metrics and log.
@@ -31,8 +31,11 @@ impl Task {
             match fate {
                 Fate::Committed => {
                     rows += segment.lines.len();
-                    for decision in &segment.decisions {
-                        metrics.decided(decision.kind.name());
+                    let same_kind = |one: &Decision, next: &Decision| one.kind.name() == next.kind.name();
+                    for alike in segment.decisions.chunk_by(same_kind) {
+                        if let Some(first) = alike.first() {
+                            metrics.decided(first.kind.name(), alike.len() as u64);
+                        }
                     }
                     if let Some(slot) = self.slots.get_mut(&segment.lane) {
                         slot.metrics.position.set(segment.to);
